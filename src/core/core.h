@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What the files of core know of each other. */
+#ifndef XN_CORE_H
+#define XN_CORE_H
+
+#include <stdint.h>
+
+#include "../kernels/kernels.h"
+#include "../xent.h"
+
+/* dispatch.c */
+const xn_kernel_table *xn_kernels(void);
+
+/* cpu.c: the best level that this CPU and its operating system run. */
+enum { XN_LEVEL_BASELINE, XN_LEVEL_AVX2, XN_LEVEL_AVX512 };
+int xn_cpu_level(void);
+
+/* tiles.c: runs job(context, 0 .. jobs - 1), each once, in any order, on any thread. */
+typedef void xn_job(void *context, int64_t job);
+typedef struct {
+    int64_t jobs;
+    int64_t elements_per_job;
+    int n_threads;
+    int (*interrupted)(void);
+} xn_work;
+xn_status xn_run_jobs(xn_work work, xn_job *job, void *context);
+
+/* rows.c: the rows of a problem, in runs whose addresses are equally spaced, cut into tiles, and tiles
+ * into jobs. What is cut where depends on the problem alone: that makes sums independent of threads. */
+typedef struct {
+    int64_t runs, run_rows;
+    int along_outer; /* a run goes along outer (inner is 1); else along inner, one run for each outer */
+    int64_t tile_rows, tiles_per_run, tiles_per_job, jobs, elements_per_job;
+} xn_plan;
+xn_plan xn_plan_rows(const xn_problem *p, int64_t tile_rows);
+
+/* Some rows of a run: where they start and how many. */
+typedef struct {
+    int64_t outer, inner, rows;
+} xn_span;
+xn_span xn_span_of(const xn_plan *plan, int64_t tile);
+
+/* An array of rows as a pointer to the first of a span, and a step. */
+int64_t xn_row_offset(xn_span span, int64_t outer_stride, int64_t inner_stride);
+int64_t xn_row_step(const xn_plan *plan, int64_t outer_stride, int64_t inner_stride);
+
+xn_status xn_check_problem(const xn_problem *p);
+xn_status xn_run_rows(xn_problem *p, xn_kernel *kernel, int64_t tile_rows);
+int xn_rows_are_vectors(const xn_problem *p); /* whether to lay lanes over the classes of a row */
+int xn_element_size(xn_dtype dtype);
+
+/* What a tile needs besides the kernel: pointers, labels, weights. label and weight hold span.rows. */
+void xn_fill_tile(const xn_problem *p, const xn_plan *plan, xn_span span, xn_tile *tile, int64_t *label,
+                  double *weight);
+
+/* labels.c: checks every label, and counts. */
+typedef struct {
+    int64_t rows;  /* that are not ignored */
+    double weight; /* sum of their sample weights */
+} xn_count;
+xn_status xn_count_rows(xn_problem *p, xn_count *count);
+void xn_read_labels(const xn_problem *p, const xn_plan *plan, xn_span span, int64_t *label);
+void xn_read_weights(const xn_problem *p, const xn_plan *plan, xn_span span, double *weight);
+
+/* reduce.c */
+double xn_divisor(xn_reduction reduction, const xn_count *count);
+double xn_sum(const double *values, int64_t n);
+void xn_store_rows(const xn_row_array *array, const xn_plan *plan, xn_span span, const double *value);
+
+#endif

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Labels and weights of rows: checked and counted before anything is written, then read tile by tile. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "core.h"
+
+enum { ROWS_PER_TILE = 512, TILES_PER_JOB = 128 };
+
+/* Calls DO(type) for the C type of the labels. */
+#define WITH_LABEL_TYPE(type, DO)          \
+    switch (type) {                          \
+        case XN_INT8: DO(int8_t); break;     \
+        case XN_UINT8: DO(uint8_t); break;   \
+        case XN_INT16: DO(int16_t); break;   \
+        case XN_UINT16: DO(uint16_t); break; \
+        case XN_INT32: DO(int32_t); break;   \
+        case XN_UINT32: DO(uint32_t); break; \
+        case XN_INT64: DO(int64_t); break;   \
+        case XN_UINT64: DO(uint64_t); break; \
+    }
+
+/* Labels as int64. A uint64 beyond 2^63 comes out negative, which is as wrong as it was. */
+static void widen(const xn_labels *labels, int64_t offset, int64_t step, int64_t rows, int64_t *label) {
+#define WIDEN(type)                                                                            \
+    {                                                                                          \
+        const type *from = (const type *)labels->data + offset;                                \
+        for (int64_t i = 0; i < rows; i++) label[i] = (int64_t)from[i * step];                  \
+    }
+    WITH_LABEL_TYPE(labels->type, WIDEN)
+#undef WIDEN
+}
+
+/* The labels of a span; -1 for rows that are ignored. */
+void xn_read_labels(const xn_problem *p, const xn_plan *plan, xn_span span, int64_t *label) {
+    const xn_labels *l = &p->labels;
+    widen(l, xn_row_offset(span, l->outer, l->inner), xn_row_step(plan, l->outer, l->inner), span.rows, label);
+    if (!p->has_ignored) return;
+    for (int64_t i = 0; i < span.rows; i++) label[i] = label[i] == p->ignored ? -1 : label[i];
+}
+
+void xn_read_weights(const xn_problem *p, const xn_plan *plan, xn_span span, double *weight) {
+    const xn_row_array *w = &p->sample_weight;
+    if (!w->data) {
+        for (int64_t i = 0; i < span.rows; i++) weight[i] = 1;
+        return;
+    }
+    const int64_t offset = xn_row_offset(span, w->outer, w->inner);
+    const int64_t step = xn_row_step(plan, w->outer, w->inner);
+    if (w->dtype == XN_FLOAT32) {
+        const float *from = (const float *)w->data + offset;
+        for (int64_t i = 0; i < span.rows; i++) weight[i] = (double)from[i * step];
+    } else {
+        const double *from = (const double *)w->data + offset;
+        for (int64_t i = 0; i < span.rows; i++) weight[i] = from[i * step];
+    }
+}
+
+/* One job of the check: the result for its rows. */
+typedef struct {
+    xn_count count;
+    int64_t bad_row; /* -1: none */
+    int64_t bad_label;
+} checked;
+
+typedef struct {
+    const xn_problem *p;
+    xn_plan plan;
+    checked *results;
+} check_context;
+
+static void check_span(const check_context *c, xn_span span, checked *result) {
+    int64_t label[ROWS_PER_TILE];
+    double weight[ROWS_PER_TILE];
+    uint64_t bad = 0;
+    int64_t ignored = 0;
+    const uint64_t classes = (uint64_t)c->p->classes;
+    const xn_labels *l = &c->p->labels;
+    if (l->data) {
+        widen(l, xn_row_offset(span, l->outer, l->inner), xn_row_step(&c->plan, l->outer, l->inner), span.rows, label);
+        const int has_ignored = c->p->has_ignored;
+        for (int64_t i = 0; i < span.rows; i++) {
+            const int skip = has_ignored && label[i] == c->p->ignored;
+            ignored += skip;
+            bad += !skip && (uint64_t)label[i] >= classes;
+        }
+        for (int64_t i = 0; bad && result->bad_row < 0; i++) {
+            if ((has_ignored && label[i] == c->p->ignored) || (uint64_t)label[i] < classes) continue;
+            result->bad_row = span.outer * c->p->inner + span.inner + i;
+            result->bad_label = label[i];
+        }
+    }
+    result->count.rows += span.rows - ignored;
+    if (c->p->reduction != XN_WEIGHTED_MEAN) return;
+    xn_read_weights(c->p, &c->plan, span, weight);
+    for (int64_t i = 0; i < span.rows; i++) {
+        const int skip = l->data && c->p->has_ignored && label[i] == c->p->ignored;
+        result->count.weight += skip ? 0 : weight[i];
+    }
+}
+
+static void check_job(void *context, int64_t job) {
+    const check_context *c = context;
+    checked *result = c->results + job;
+    const int64_t tiles = c->plan.runs * c->plan.tiles_per_run;
+    const int64_t first = job * c->plan.tiles_per_job;
+    result->bad_row = -1;
+    for (int64_t tile = first; tile < tiles && tile < first + c->plan.tiles_per_job; tile++)
+        check_span(c, xn_span_of(&c->plan, tile), result);
+}
+
+static xn_status run_check(xn_problem *p, check_context *c, xn_count *count) {
+    const xn_work work = {c->plan.jobs, ROWS_PER_TILE * TILES_PER_JOB / 8, p->n_threads, p->interrupted};
+    const xn_status status = xn_run_jobs(work, check_job, c);
+    if (status != XN_OK) return status;
+    for (int64_t job = 0; job < c->plan.jobs; job++) {
+        count->rows += c->results[job].count.rows;
+        count->weight += c->results[job].count.weight;
+        if (c->results[job].bad_row < 0) continue;
+        p->bad_row = c->results[job].bad_row;
+        p->bad_label = c->results[job].bad_label;
+        return XN_BAD_LABEL;
+    }
+    return XN_OK;
+}
+
+xn_status xn_count_rows(xn_problem *p, xn_count *count) {
+    *count = (xn_count){0, 0};
+    if (!p->labels.data && p->reduction != XN_WEIGHTED_MEAN) {
+        count->rows = p->outer * p->inner;
+        return XN_OK;
+    }
+    checked few[8];
+    check_context c = {p, xn_plan_rows(p, ROWS_PER_TILE), few};
+    const int64_t tiles = c.plan.runs * c.plan.tiles_per_run;
+    if (c.plan.tiles_per_job < TILES_PER_JOB) {
+        c.plan.tiles_per_job = TILES_PER_JOB;
+        c.plan.jobs = (tiles + TILES_PER_JOB - 1) / TILES_PER_JOB;
+    }
+    checked *many = NULL;
+    if (c.plan.jobs > (int64_t)(sizeof few / sizeof few[0])) {
+        c.results = many = malloc((size_t)c.plan.jobs * sizeof(checked));
+        if (!many) return XN_NO_MEMORY;
+    }
+    memset(c.results, 0, (size_t)c.plan.jobs * sizeof(checked));
+    const xn_status status = run_check(p, &c, count);
+    free(many);
+    return status;
+}

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* From a problem to tiles of rows, and their losses back to the caller. */
+#include <stdlib.h>
+
+#include "core.h"
+
+enum {
+    FEW_CLASSES = 64,     /* up to here lanes over rows are faster, on every ISA; fixed, because it fixes the bits */
+    JOB_ELEMENTS = 16384, /* what a thread takes at a time */
+    MOST_JOBS = 32768     /* bounds the memory for their sums: 256 KB */
+};
+
+int xn_element_size(xn_dtype dtype) {
+    return dtype == XN_FLOAT32 ? 4 : 8;
+}
+
+int xn_rows_are_vectors(const xn_problem *p) {
+    return p->input.cls == 1 && p->classes > FEW_CLASSES;
+}
+
+xn_plan xn_plan_rows(const xn_problem *p, int64_t tile_rows) {
+    xn_plan plan = {.along_outer = p->inner == 1};
+    plan.runs = plan.along_outer ? 1 : p->outer;
+    plan.run_rows = plan.along_outer ? p->outer : p->inner;
+    plan.tile_rows = tile_rows;
+    plan.tiles_per_run = (plan.run_rows + tile_rows - 1) / tile_rows;
+    const int64_t tiles = plan.runs * plan.tiles_per_run;
+    const int64_t elements = (plan.run_rows < tile_rows ? plan.run_rows : tile_rows) * p->classes;
+    plan.tiles_per_job = elements < JOB_ELEMENTS && elements > 0 ? JOB_ELEMENTS / elements : 1;
+    if (plan.tiles_per_job * MOST_JOBS < tiles) plan.tiles_per_job = (tiles + MOST_JOBS - 1) / MOST_JOBS;
+    plan.jobs = (tiles + plan.tiles_per_job - 1) / plan.tiles_per_job;
+    plan.elements_per_job = elements * plan.tiles_per_job;
+    return plan;
+}
+
+xn_span xn_span_of(const xn_plan *plan, int64_t tile) {
+    const int64_t run = tile / plan->tiles_per_run, first = tile % plan->tiles_per_run * plan->tile_rows;
+    const int64_t left = plan->run_rows - first;
+    const int64_t rows = left < plan->tile_rows ? left : plan->tile_rows;
+    return plan->along_outer ? (xn_span){first, 0, rows} : (xn_span){run, first, rows};
+}
+
+int64_t xn_row_offset(xn_span span, int64_t outer_stride, int64_t inner_stride) {
+    return span.outer * outer_stride + span.inner * inner_stride;
+}
+
+int64_t xn_row_step(const xn_plan *plan, int64_t outer_stride, int64_t inner_stride) {
+    return plan->along_outer ? outer_stride : inner_stride;
+}
+
+static xn_plane plane_of(const xn_array *a, xn_dtype dtype, const xn_plan *plan, xn_span span) {
+    if (!a->data) return (xn_plane){0};
+    char *data = a->data;
+    data += xn_row_offset(span, a->outer, a->inner) * xn_element_size(dtype);
+    return (xn_plane){data, xn_row_step(plan, a->outer, a->inner), a->cls};
+}
+
+/* With one target a row, its class weight is a factor of the row like any other. */
+static void apply_class_weight(const xn_problem *p, int64_t rows, const int64_t *label, double *weight) {
+    for (int64_t i = 0; i < rows; i++) {
+        if (label[i] < 0) continue;
+        weight[i] *= p->dtype == XN_FLOAT32 ? (double)((const float *)p->class_weight)[label[i]]
+                                            : ((const double *)p->class_weight)[label[i]];
+    }
+}
+
+void xn_fill_tile(const xn_problem *p, const xn_plan *plan, xn_span span, xn_tile *tile, int64_t *label,
+                  double *weight) {
+    *tile = (xn_tile){
+        .rows = span.rows,
+        .classes = p->classes,
+        .input = plane_of(&p->input, p->dtype, plan, span),
+        .target = plane_of(&p->target, p->dtype, plan, span),
+        .label = p->labels.data ? label : NULL,
+        .weight = weight,
+        .class_weight = p->class_weight,
+        .keep = 1 - p->label_smoothing,
+        .spread = p->label_smoothing / (double)p->classes,
+        .grad_scale = 1,
+        .epsilon = p->epsilon,
+        .grad = plane_of(&p->grad, p->dtype, plan, span),
+        .hess = plane_of(&p->hess, p->dtype, plan, span),
+        .prob = plane_of(&p->prob, p->dtype, plan, span),
+        .log_prob = plane_of(&p->log_prob, p->dtype, plan, span),
+    };
+    xn_read_weights(p, plan, span, weight);
+    if (!p->labels.data) return;
+    xn_read_labels(p, plan, span, label);
+    if (p->class_weight && tile->spread == 0) {
+        apply_class_weight(p, span.rows, label, weight);
+        tile->class_weight = NULL;
+    }
+}
+
+typedef struct {
+    xn_problem *p;
+    xn_kernel *kernel;
+    xn_plan plan;
+    double grad_scale;
+    double *sums; /* [jobs] */
+} rows_context;
+
+static double run_tile(const rows_context *c, xn_span span) {
+    int64_t label[XN_ROW_TILE];
+    double weight[XN_ROW_TILE], loss[XN_ROW_TILE], lse[XN_ROW_TILE], sum = 0;
+    const int has_targets = c->p->labels.data || c->p->target.data;
+    xn_tile tile;
+    xn_fill_tile(c->p, &c->plan, span, &tile, label, weight);
+    tile.grad_scale = c->grad_scale;
+    tile.loss = has_targets ? loss : NULL;
+    tile.lse = c->p->lse.data ? lse : NULL;
+    c->kernel(&tile);
+    if (c->p->loss.data) xn_store_rows(&c->p->loss, &c->plan, span, loss);
+    if (c->p->lse.data) xn_store_rows(&c->p->lse, &c->plan, span, lse);
+    for (int64_t i = 0; has_targets && i < span.rows; i++) sum += loss[i];
+    return sum;
+}
+
+static void run_job(void *context, int64_t job) {
+    const rows_context *c = context;
+    const int64_t tiles = c->plan.runs * c->plan.tiles_per_run, first = job * c->plan.tiles_per_job;
+    double sum = 0;
+    for (int64_t tile = first; tile < tiles && tile < first + c->plan.tiles_per_job; tile++)
+        sum += run_tile(c, xn_span_of(&c->plan, tile));
+    c->sums[job] = sum;
+}
+
+xn_status xn_check_problem(const xn_problem *p) {
+    const int has_targets = p->labels.data || p->target.data;
+    const int sizes = p->outer >= 0 && p->inner >= 0 && p->classes > 0;
+    const int dtype = p->dtype == XN_FLOAT32 || p->dtype == XN_FLOAT64;
+    const int one_kind = !(p->labels.data && p->target.data);
+    const int outputs = has_targets || !(p->loss.data || p->grad.data || p->hess.data);
+    const int input = p->input.data || p->outer * p->inner == 0;
+    return sizes && dtype && one_kind && outputs && input ? XN_OK : XN_BAD_ARGUMENT;
+}
+
+xn_status xn_run_rows(xn_problem *p, xn_kernel *kernel, int64_t tile_rows) {
+    xn_count count;
+    const xn_status labels = xn_count_rows(p, &count);
+    if (labels != XN_OK) return labels;
+    const double divisor = xn_divisor(p->reduction, &count);
+    const double scale = divisor == 0 ? 0 : 1 / divisor;
+    double few[8], *many = NULL;
+    rows_context c = {p, kernel, xn_plan_rows(p, tile_rows), scale, few};
+    if (c.plan.jobs > (int64_t)(sizeof few / sizeof few[0])) {
+        c.sums = many = malloc((size_t)c.plan.jobs * sizeof(double));
+        if (!many) return XN_NO_MEMORY;
+    }
+    const xn_work work = {c.plan.jobs, c.plan.elements_per_job, p->n_threads, p->interrupted};
+    const xn_status status = xn_run_jobs(work, run_job, &c);
+    const double sum = status == XN_OK ? xn_sum(c.sums, c.plan.jobs) : 0;
+    p->reduced = divisor == 0 ? 0 : sum / divisor;
+    free(many);
+    return status;
+}

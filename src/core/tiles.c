@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Threads: the only parallel region of the library. */
+#include "core.h"
+
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+#if defined(_OPENMP) && !defined(_WIN32)
+#define XN_GUARDS_FORK 1
+#include <pthread.h>
+#endif
+#ifdef __linux__
+#include <stdio.h>
+#include <string.h>
+#endif
+
+enum {
+    SERIAL_ELEMENTS = 30000,    /* below this a region costs more than it saves: it takes about 14 us to open */
+    ROUND_ELEMENTS = 1 << 26,   /* between two looks at `interrupted`: tens of milliseconds at most */
+    MOST_THREADS_AT_LEAST = 8   /* a caller may ask for more threads than there are CPUs, but not for any number */
+};
+
+int xn_has_openmp(void) {
+#ifdef _OPENMP
+    return 1;
+#else
+    return 0;
+#endif
+}
+
+#ifdef _OPENMP
+
+/* CPUs that the cgroup's quota allows, rounded up; OpenMP does not ask. 0: no limit known. */
+static int read_quota(void) {
+    int cpus = 0;
+#ifdef __linux__
+    FILE *file = fopen("/sys/fs/cgroup/cpu.max", "r");
+    long long quota, period;
+    if (file) {
+        if (fscanf(file, "%lld %lld", &quota, &period) == 2 && quota > 0 && period > 0)
+            cpus = (int)((quota + period - 1) / period < 4096 ? (quota + period - 1) / period : 4096);
+        fclose(file);
+    }
+#endif
+    return cpus;
+}
+
+#ifdef XN_GUARDS_FORK
+/* GNU's OpenMP deadlocks in a forked child whose parent has run a parallel region: the child stays serial. */
+static int forked;
+static int quota;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+static void after_fork(void) {
+    forked = 1;
+}
+
+static void prepare(void) {
+    quota = read_quota();
+    pthread_atfork(NULL, NULL, after_fork);
+}
+
+static int cpus_allowed(void) {
+    pthread_once(&once, prepare);
+    return forked ? 1 : quota;
+}
+#else
+static int cpus_allowed(void) {
+    return read_quota();
+}
+#endif
+
+int xn_max_threads(void) {
+    const int openmp = omp_get_max_threads(), allowed = cpus_allowed();
+    return allowed > 0 && allowed < openmp ? allowed : openmp;
+}
+
+static int threads_for(const xn_work *work) {
+    if (work->jobs < 2 || work->jobs * work->elements_per_job < SERIAL_ELEMENTS) return 1;
+    int most = omp_get_num_procs();
+    if (most < MOST_THREADS_AT_LEAST) most = MOST_THREADS_AT_LEAST;
+    int threads = work->n_threads > 0 ? work->n_threads : xn_max_threads();
+    if (cpus_allowed() == 1) threads = 1;
+    if (threads > most) threads = most;
+    return threads < work->jobs ? threads : (int)work->jobs;
+}
+
+#else
+
+int xn_max_threads(void) {
+    return 1;
+}
+
+static int threads_for(const xn_work *work) {
+    (void)work;
+    return 1;
+}
+
+#endif
+
+static void run_round(xn_job *job, void *context, int64_t from, int64_t to, int threads) {
+#ifdef _OPENMP
+    if (threads > 1) {
+#pragma omp parallel for schedule(dynamic) num_threads(threads)
+        for (int64_t i = from; i < to; i++) job(context, i);
+        return;
+    }
+#endif
+    (void)threads;
+    for (int64_t i = from; i < to; i++) job(context, i);
+}
+
+xn_status xn_run_jobs(xn_work work, xn_job *job, void *context) {
+    const int threads = threads_for(&work);
+    int64_t round = ROUND_ELEMENTS / (work.elements_per_job > 0 ? work.elements_per_job : 1);
+    if (round < threads) round = threads;
+    for (int64_t from = 0; from < work.jobs; from += round) {
+        if (from > 0 && work.interrupted && work.interrupted()) return XN_INTERRUPTED;
+        run_round(job, context, from, from + round < work.jobs ? from + round : work.jobs, threads);
+    }
+    return XN_OK;
+}

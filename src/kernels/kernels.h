@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The border between core and kernels: what a kernel is given, and the table that core calls through. */
+#ifndef XN_KERNELS_H
+#define XN_KERNELS_H
+
+#include <stdint.h>
+
+enum {
+    XN_SEGMENT = 32768, /* classes of a wide row that are summed apart: fixes the bits, and what threads share */
+    XN_ROW_TILE = 512,  /* most rows in a tile of softmax_ce_rows or prob_ce_rows */
+    XN_COL_TILE = 64,   /* most rows in a tile of softmax_ce_cols or prob_ce_cols */
+    XN_COL_BYTES = 16384 /* a block of classes that the cols kernels pack; they keep four on the stack */
+};
+
+/* An output with the shape of the input: element (row, class) is at data + row * row + class * cls,
+ * counted in elements of the compute type. data is NULL where the output is not wanted. */
+typedef struct {
+    void *data;
+    int64_t row, cls;
+} xn_plane;
+
+/* What is known of a row, or of one segment of it, after its classes were read once.
+ * With r(max) the reference that vmath.h derives from the maximum alone:
+ *   rest = sum of exp(x - r) over the entries below the maximum, ties = how many equal it,
+ *   dot = sum of u (max - x), mass = sum of u, over the effective targets u.
+ * at_label is the logit at the row's label; a segment leaves it 0. */
+typedef struct {
+    double max, rest, ties, dot, mass, at_label;
+} xn_part;
+
+/* Some rows of one problem, with everything that their losses and gradients depend on.
+ * The effective target of class c is u = (keep * t + spread) * class_weight[c], where t comes from
+ * `target`, or is 1 at `label` and 0 elsewhere. */
+typedef struct {
+    int64_t rows, classes;
+    xn_plane input;             /* logits or probabilities; never written */
+    xn_plane target;            /* dense targets, or data == NULL */
+    const int64_t *label;       /* [rows] class, or -1 for a row that is ignored; NULL with dense targets or none */
+    const double *weight;       /* [rows] factor of the loss; a row of weight 0 is dropped, whatever it holds */
+    const void *class_weight;   /* [classes] of the compute type, or NULL for 1 */
+    double keep, spread;        /* 1 - label_smoothing, label_smoothing / classes */
+    double grad_scale;          /* gradient and Hessian belong to grad_scale * sum of the losses */
+    double epsilon;             /* probabilities are clipped to [epsilon, 1 - epsilon] */
+    double *loss, *lse;         /* [rows], or NULL */
+    xn_plane grad, hess, prob, log_prob;
+    xn_part *part;              /* softmax_ce_scan and softmax_ce_write: sums of the segment, of the row */
+    int64_t from, to;           /* softmax_ce_scan and softmax_ce_write: the segment's classes */
+} xn_tile;
+
+typedef void xn_kernel(const xn_tile *tile);
+
+typedef struct {
+    const char *isa;
+#define XN_KERNEL(name) xn_kernel *name[2]; /* float32, float64 */
+#include "kernels.def"
+#undef XN_KERNEL
+} xn_kernel_table;
+
+extern const xn_kernel_table xn_kernels_baseline;
+#ifdef XN_X86
+extern const xn_kernel_table xn_kernels_avx2, xn_kernels_avx512;
+#endif
+
+#endif

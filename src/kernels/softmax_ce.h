@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Softmax cross-entropy from logits: loss, gradient, diagonal Hessian, log-sum-exp, probabilities and
+ * log-probabilities of a row in one visit. Template: see real.h.
+ *
+ * Contract: reads tile->input and tile->target, writes only the outputs whose pointers are set. An output
+ * may be the input itself (same address and strides), otherwise nothing overlaps. No memory is allocated.
+ *
+ * With m the maximum of a row, u its effective targets and U their sum:
+ *     loss = U log S + sum of u_j (m - x_j), two sums of non-negative terms: never lse - x_y
+ *     d loss / d x_j = U p_j - u_j,   d2 loss / d x_j2 = U p_j (1 - p_j)
+ * An entry at the maximum takes 1 - p_j from the sum of the others, so nothing cancels there. */
+
+/* A row after its classes were summed: what its outputs follow from. */
+typedef struct {
+    XN_T(reference) ref;
+    real max;
+    double log_s, to_one; /* log S; 1 - the probability of the maximum */
+    double scale;         /* turns lifted(x) into a probability */
+    double weight;        /* of gradient and Hessian; 0 drops the row */
+    double mass;          /* U */
+    double at_label;      /* the logit at the label */
+} XN_T(row);
+
+static inline int XN_T(is_dense)(const xn_tile *t) {
+    return t->target.data != NULL || (t->label && t->spread != 0);
+}
+
+static inline int XN_T(is_dropped)(const xn_tile *t, int64_t row) {
+    return (t->label && t->label[row] < 0) || t->weight[row] == 0;
+}
+
+static inline int XN_T(wants_planes)(const xn_tile *t) {
+    return t->grad.data || t->hess.data || t->prob.data || t->log_prob.data;
+}
+
+static inline double XN_T(logit_at_label)(const xn_tile *t, int64_t row) {
+    return t->label && t->label[row] >= 0 ? (double)*XN_T(at)(&t->input, row, t->label[row]) : 0;
+}
+
+/* Gives a part a larger maximum: its sums are brought to the new reference. */
+static inline void XN_T(ce_raise)(xn_part *p, double max) {
+    if (!(max > p->max)) return;
+    if (p->max == -INFINITY) {
+        p->rest = 0;
+        p->dot += max * p->mass; /* was taken from 0 */
+    } else {
+        const double below = p->max - max;
+        const double offset = XN_T(offset)((real)max);
+        const double step = below - XN_T(offset)((real)p->max) + offset;
+        p->rest = p->rest * xn_exp_negative(step) + p->ties * xn_exp_negative(below + offset) * 0x1p60;
+        p->dot -= below * p->mass;
+    }
+    p->ties = 0;
+    p->max = max;
+}
+
+static inline void XN_T(ce_merge)(xn_part *into, xn_part other) {
+    XN_T(ce_raise)(into, other.max);
+    XN_T(ce_raise)(&other, into->max);
+    into->rest += other.rest;
+    into->ties += other.ties;
+    into->dot += other.dot;
+    into->mass += other.mass;
+}
+
+/* One or more vectors: sum += lifted(x) where x is below the maximum, count += 1 where it equals it. */
+XN_INLINE void XN_T(sum_lanes)(int width, const real *x, real max, XN_T(reference) ref, real *restrict sum,
+                               ireal *restrict count) {
+#pragma omp simd
+    for (int i = 0; i < width; i++) {
+        const real value = x[i];
+        const real e = XN_T(lifted)(value, ref.shift, ref.lowest, ref.magic);
+        sum[i] += value == max ? 0 : e;
+        count[i] += value == max;
+    }
+}
+
+/* Adds a block of n logits, none above p->max, to a part. */
+static inline void XN_T(ce_sum)(xn_part *p, const real *x, int64_t n) {
+    const real max = (real)p->max;
+    const XN_T(reference) ref = XN_T(refer)(max);
+    double total[XN_LANES] = {0}, error[XN_LANES] = {0};
+    ireal count[XN_T(GROUP)] = {0};
+    for (int64_t j = 0; j < n; j += XN_T(FLUSH)) {
+        real sum[XN_T(GROUP)] = {0};
+        const int64_t end = XN_T(least)(n, j + XN_T(FLUSH));
+        int64_t k = j;
+        for (; k + XN_T(GROUP) <= end; k += XN_T(GROUP)) XN_T(sum_lanes)(XN_T(GROUP), x + k, max, ref, sum, count);
+        int lane = 0;
+        for (; k + XN_LANES <= end; k += XN_LANES, lane += XN_LANES) 
+            XN_T(sum_lanes)(XN_LANES, x + k, max, ref, sum + lane, count);
+        if (k < end) {
+            real tail[XN_LANES];
+            XN_T(padded)(tail, x + k, end - k, -INFINITY);
+            XN_T(sum_lanes)(XN_LANES, tail, max, ref, sum + lane, count);
+        }
+        XN_T(flush)(total, error, sum);
+    }
+    int64_t ties = 0;
+    for (int i = 0; i < XN_T(GROUP); i++) ties += count[i];
+    p->rest += XN_T(fold)(total) + XN_T(fold)(error);
+    p->ties += (double)ties;
+}
+
+/* Adds the targets of a block to a part. m - x is halved, so that it cannot overflow: the caller's
+ * targets may well be small enough for the product to fit. A target of 0 counts nothing, even at -inf. */
+static inline void XN_T(ce_dot)(xn_part *p, const real *x, const real *u, int64_t n) {
+    const real half_max = p->max == -INFINITY ? 0 : (real)(0.5 * p->max);
+    double dots[XN_LANES] = {0}, dot_error[XN_LANES] = {0}, masses[XN_LANES] = {0}, mass_error[XN_LANES] = {0};
+    for (int64_t j = 0; j < n; j += XN_T(FLUSH)) {
+        real dot[XN_T(GROUP)] = {0}, mass[XN_T(GROUP)] = {0};
+        const int64_t end = XN_T(least)(n, j + XN_T(FLUSH));
+        int64_t k = j;
+        for (; k + XN_T(GROUP) <= end; k += XN_T(GROUP)) {
+#pragma omp simd
+            for (int i = 0; i < XN_T(GROUP); i++) {
+                const real half = XN_FMA((real)-0.5, x[k + i], half_max);
+                dot[i] = XN_FMA(u[k + i], u[k + i] == 0 ? 0 : half, dot[i]);
+                mass[i] += u[k + i];
+            }
+        }
+        for (int i = 0; k < end; k++, i++) {
+            const real half = XN_FMA((real)-0.5, x[k], half_max);
+            dot[i] = XN_FMA(u[k], u[k] == 0 ? 0 : half, dot[i]);
+            mass[i] += u[k];
+        }
+        XN_T(flush)(dots, dot_error, dot);
+        XN_T(flush)(masses, mass_error, mass);
+    }
+    p->dot += 2 * (XN_T(fold)(dots) + XN_T(fold)(dot_error));
+    p->mass += XN_T(fold)(masses) + XN_T(fold)(mass_error);
+}
+
+/* Classes [from, to) of a row, at most one segment. */
+static inline xn_part XN_T(ce_scan)(const xn_tile *t, int64_t row, int64_t from, int64_t to) {
+    xn_part part = {.max = -INFINITY};
+    real buffer[XN_T(BLOCK)];
+    const int dense = XN_T(is_dense)(t) && !XN_T(is_dropped)(t, row);
+    for (int64_t j = from; j < to; j += XN_T(BLOCK)) {
+        const int64_t n = XN_T(least)(to - j, XN_T(BLOCK));
+        const real *x = XN_T(at)(&t->input, row, j);
+        XN_T(ce_raise)(&part, XN_T(largest)(x, n));
+        XN_T(ce_sum)(&part, x, n);
+        if (dense) XN_T(ce_dot)(&part, x, XN_T(targets)(t, row, j, n, buffer), n);
+    }
+    return part;
+}
+
+static inline xn_part XN_T(ce_scan_row)(const xn_tile *t, int64_t row) {
+    xn_part part = XN_T(ce_scan)(t, row, 0, XN_T(least)(t->classes, XN_SEGMENT));
+    for (int64_t from = XN_SEGMENT; from < t->classes; from += XN_SEGMENT)
+        XN_T(ce_merge)(&part, XN_T(ce_scan)(t, row, from, XN_T(least)(t->classes, from + XN_SEGMENT)));
+    part.at_label = XN_T(logit_at_label)(t, row);
+    return part;
+}
+
+/* From the sums of up to XN_FINISH rows, `first` and on, to their losses and what their outputs need. */
+static inline void XN_T(ce_finish)(const xn_tile *t, int64_t first, int rows, const xn_part *part, XN_T(row) *out) {
+    xn_finish f;
+    memset(&f, 0, sizeof f);
+    const int dense = XN_T(is_dense)(t);
+    for (int i = 0; i < rows; i++) {
+        f.max[i] = part[i].max;
+        f.rest[i] = part[i].rest;
+        f.ties[i] = part[i].ties;
+        f.offset[i] = XN_T(offset)((real)part[i].max);
+    }
+    xn_finish_rows(&f);
+    for (int i = 0; i < rows; i++) {
+        const int64_t row = first + i;
+        const int dropped = XN_T(is_dropped)(t, row);
+        const double loss =
+            dense ? part[i].mass * f.log_s[i] + part[i].dot : f.log_s[i] + (f.max[i] - part[i].at_label);
+        if (t->loss) t->loss[row] = dropped ? 0 : loss * t->weight[row];
+        if (t->lse) t->lse[row] = f.max[i] + f.log_s[i];
+        out[i] = (XN_T(row)){
+            .ref = XN_T(refer)((real)f.max[i]),
+            .max = (real)f.max[i],
+            .log_s = f.log_s[i],
+            .to_one = f.to_one[i],
+            .scale = f.scale[i],
+            .weight = dropped ? 0 : t->weight[row] * t->grad_scale,
+            .mass = dense ? part[i].mass : 1,
+            .at_label = part[i].at_label,
+        };
+    }
+}
+
+/* value = scale * lifted(x), for n elements. value may be x. */
+static inline void XN_T(exp_scaled)(real *value, const real *x, int64_t n, XN_T(reference) ref, real scale) {
+    int64_t j = 0;
+    for (; j + XN_T(GROUP) <= n; j += XN_T(GROUP)) {
+#pragma omp simd
+        for (int i = 0; i < XN_T(GROUP); i++)
+            value[j + i] = scale * XN_T(lifted)(x[j + i], ref.shift, ref.lowest, ref.magic);
+    }
+    for (; j + XN_LANES <= n; j += XN_LANES) {
+#pragma omp simd
+        for (int i = 0; i < XN_LANES; i++)
+            value[j + i] = scale * XN_T(lifted)(x[j + i], ref.shift, ref.lowest, ref.magic);
+    }
+    if (j < n) {
+        real tail[XN_LANES];
+        XN_T(padded)(tail, x + j, n - j, -INFINITY);
+#pragma omp simd
+        for (int i = 0; i < XN_LANES; i++)
+            tail[i] = scale * XN_T(lifted)(tail[i], ref.shift, ref.lowest, ref.magic);
+        memcpy(value + j, tail, (size_t)(n - j) * sizeof(real));
+    }
+}
+
+/* U p - u, times the row's weight. At the maximum: (U - u) - U (1 - p). */
+static inline real XN_T(ce_slope)(real p, real at_max, real u, real mass, real to_one, real weight) {
+    const real there = XN_FMA(-mass, to_one, mass - u);
+    const real elsewhere = XN_FMA(p, mass, -u);
+    return weight * (at_max != 0 ? there : elsewhere);
+}
+
+/* Gradient of a row with one target: the probabilities, less 1 at the label. */
+static inline void XN_T(ce_grad_at_label)(real *grad, const XN_T(row) *r) {
+    *grad = r->at_label == (double)r->max ? (real)(-r->to_one * r->weight) : *grad - (real)r->weight;
+}
+
+/* The outputs of classes [from, to) of a row, at most FLUSH of them. */
+static inline void XN_T(ce_write_block)(const xn_tile *t, int64_t row, int64_t from, int64_t n, const XN_T(row) *r) {
+    real p[XN_T(FLUSH)], out[XN_T(FLUSH)], buffer[XN_T(FLUSH)];
+    const real *x = XN_T(at)(&t->input, row, from);
+    const real max = r->max, to_one = (real)r->to_one, mass = (real)r->mass, weight = (real)r->weight;
+    const real log_s = (real)r->log_s;
+    /* In place the gradient overwrites x: it goes last, and what it replaces is kept. */
+    real at_max[XN_T(FLUSH)];
+    for (int64_t j = 0; j < n; j++) at_max[j] = x[j] == max;
+    XN_T(exp_scaled)(p, x, n, r->ref, (real)r->scale);
+    if (t->log_prob.data) {
+        for (int64_t j = 0; j < n; j++) out[j] = (x[j] - max) - log_s;
+        XN_T(put)(&t->log_prob, row, from, out, n);
+    }
+    if (t->prob.data) XN_T(put)(&t->prob, row, from, p, n);
+    if (t->hess.data) {
+        for (int64_t j = 0; j < n; j++) out[j] = weight * mass * (p[j] * (at_max[j] != 0 ? to_one : 1 - p[j]));
+        if (r->weight == 0) memset(out, 0, sizeof out);
+        XN_T(put)(&t->hess, row, from, out, n);
+    }
+    if (t->grad.data) {
+        if (r->weight == 0) {
+            memset(out, 0, sizeof out);
+        } else if (XN_T(is_dense)(t)) {
+            const real *u = XN_T(targets)(t, row, from, n, buffer);
+            for (int64_t j = 0; j < n; j++) out[j] = XN_T(ce_slope)(p[j], at_max[j], u[j], mass, to_one, weight);
+        } else {
+            for (int64_t j = 0; j < n; j++) out[j] = p[j] * weight;
+            const int64_t y = t->label[row] - from;
+            if (y >= 0 && y < n) XN_T(ce_grad_at_label)(out + y, r);
+        }
+        XN_T(put)(&t->grad, row, from, out, n);
+    }
+}
+
+/* Only a gradient, of one target: straight into the caller's memory. */
+static inline void XN_T(ce_write_simple)(const xn_tile *t, int64_t row, int64_t from, int64_t to, const XN_T(row) *r) {
+    real *grad = XN_T(at)(&t->grad, row, from);
+    XN_T(exp_scaled)(grad, XN_T(at)(&t->input, row, from), to - from, r->ref, (real)(r->scale * r->weight));
+    const int64_t y = t->label[row];
+    if (y >= from && y < to) XN_T(ce_grad_at_label)(grad + (y - from), r);
+}
+
+static inline void XN_T(ce_write)(const xn_tile *t, int64_t row, int64_t from, int64_t to, const XN_T(row) *r) {
+    const int others = t->hess.data || t->prob.data || t->log_prob.data;
+    if (!others && t->grad.cls == 1 && !XN_T(is_dense)(t) && r->weight != 0) {
+        XN_T(ce_write_simple)(t, row, from, to, r);
+        return;
+    }
+    for (int64_t j = from; j < to; j += XN_T(FLUSH))
+        XN_T(ce_write_block)(t, row, j, XN_T(least)(to - j, XN_T(FLUSH)), r);
+}
+
+static void XN_T(softmax_ce_rows)(const xn_tile *t) {
+    const int64_t row_bytes = t->classes * (int64_t)sizeof(real);
+    const int writes = XN_T(wants_planes)(t);
+    /* Rows that wait for their second visit should still be in the second-level cache then. */
+    const int64_t cached = XN_T(WAITING) / row_bytes;
+    const int64_t group = !writes || cached > XN_FINISH ? XN_FINISH : cached > 1 ? cached : 1;
+    xn_part part[XN_FINISH];
+    XN_T(row) done[XN_FINISH];
+    for (int64_t first = 0; first < t->rows; first += group) {
+        const int n = (int)XN_T(least)(t->rows - first, group);
+        for (int i = 0; i < n; i++) part[i] = XN_T(ce_scan_row)(t, first + i);
+        XN_T(ce_finish)(t, first, n, part, done);
+        for (int i = 0; writes && i < n; i++) XN_T(ce_write)(t, first + i, 0, t->classes, done + i);
+    }
+}
+
+static void XN_T(softmax_ce_scan)(const xn_tile *t) {
+    *t->part = XN_T(ce_scan)(t, 0, t->from, t->to);
+}
+
+static void XN_T(softmax_ce_merge)(const xn_tile *t) {
+    for (int64_t i = 1; i < (t->classes + XN_SEGMENT - 1) / XN_SEGMENT; i++) XN_T(ce_merge)(t->part, t->part[i]);
+    t->part->at_label = XN_T(logit_at_label)(t, 0);
+}
+
+static void XN_T(softmax_ce_write)(const xn_tile *t) {
+    XN_T(row) row;
+    XN_T(ce_finish)(t, 0, 1, t->part, &row);
+    if (XN_T(wants_planes)(t)) XN_T(ce_write)(t, 0, t->from, t->to, &row);
+}

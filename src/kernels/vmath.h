@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* exp and log for one lane, to be inlined into lane loops. Template: see real.h.
+ *
+ * exp(x - m) is never formed from the rounded difference x - m: at a distance of 20 that rounding
+ * alone would cost 10 ulp. Instead x itself is reduced, x = n ln 2 + r, and only the integer part
+ * of m, N = round(m / ln 2), is taken off the exponent:
+ *     lifted(x) = exp(r) 2^(n - N + LIFT) = exp(x - N ln 2) 2^LIFT.
+ * Both subtractions are exact. Where |m| is so large that r would lose digits, x - m is exact for
+ * every x that matters (Sterbenz), so there m is subtracted first and N is 0.
+ * The lift keeps terms down to 2^-186 (float32) normal, and with them the gradients of confident rows.
+ *
+ * Precision of lifted: within 1 ulp with FMA, 2 ulp without. NaN gives NaN. -inf, and whatever is too
+ * small for the exponent, gives exactly 0. Coefficients: src/coefficients.py. */
+
+static inline real XN_T(from_bits)(ireal bits) {
+    real value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+static inline ireal XN_T(to_bits)(real value) {
+    ireal bits;
+    memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
+
+#if XN_REAL == 32
+#define XN_REAL_LN2_HI 0x1.62e0p-1f /* 12 bits: times n, up to 2^10 here, it is exact */
+#define XN_REAL_LN2_LO 0x1.0bfbe8p-15f
+#define XN_REAL_DIRECT 512.0f /* largest |m| whose rows are reduced directly */
+#define XN_REAL_ROUND 0x1.8p23f
+#define XN_REAL_LOG2E 0x1.715476p+0f
+#else
+#undef XN_REAL_LN2_HI
+#undef XN_REAL_LN2_LO
+#undef XN_REAL_DIRECT
+#undef XN_REAL_ROUND
+#undef XN_REAL_LOG2E
+#define XN_REAL_LN2_HI XN_LN2_HI
+#define XN_REAL_LN2_LO XN_LN2_LO
+#define XN_REAL_DIRECT 2048.0
+#define XN_REAL_ROUND 0x1.8p52
+#define XN_REAL_LOG2E 0x1.71547652b82fep+0
+#endif
+
+/* What lifted() needs to know of a row's maximum. It depends on nothing else, so segments of a row
+ * that agree on the maximum agree on the reference. */
+typedef struct {
+    real shift;  /* subtracted first: 0, or m where m is large */
+    real lowest; /* smaller x - shift count as this: there the scale is exactly 0 */
+    real magic;  /* adding it rounds to an integer whose low bits are the biased exponent of the scale */
+} XN_T(reference);
+
+static inline XN_T(reference) XN_T(refer)(real max) {
+    const real size = max < 0 ? -max : max;
+    const real shift = size <= XN_REAL_DIRECT ? 0 : max;
+    const real direct = size <= XN_REAL_DIRECT ? max : 0;
+    const real n = XN_FMA(direct, XN_REAL_LOG2E, XN_REAL_ROUND) - XN_REAL_ROUND;
+    const real bias = (real)(XN_BIAS + XN_LIFT) - n;
+    XN_T(reference) r = {shift, bias * -(XN_REAL_LN2_HI + XN_REAL_LN2_LO), XN_REAL_ROUND + bias};
+    return r;
+}
+
+/* max minus the reference, as exp_reduced wants it; 0 where the maximum itself is the reference. */
+static inline double XN_T(offset)(real max) {
+    const real size = max < 0 ? -max : max;
+    const real direct = size <= XN_REAL_DIRECT ? max : 0;
+    const double n = (double)(XN_FMA(direct, XN_REAL_LOG2E, XN_REAL_ROUND) - XN_REAL_ROUND);
+    return XN_FMA64(n, -XN_LN2_LO, XN_FMA64(n, -XN_LN2_HI, (double)direct));
+}
+
+static inline real XN_T(exp_reduced)(real r) {
+#if XN_REAL == 32
+    real p = 0x1.6d110ap-10f;
+    p = XN_FMA(p, r, 0x1.120b6ep-7f);
+    p = XN_FMA(p, r, 0x1.55551ap-5f);
+    p = XN_FMA(p, r, 0x1.5554dcp-3f);
+    p = XN_FMA(p, r, 0.5f);
+    p = XN_FMA(p, r, 1.0f);
+    return XN_FMA(p, r, 1.0f);
+#else
+    return xn_exp_reduced(r);
+#endif
+}
+
+static inline real XN_T(lifted)(real x, real shift, real lowest, real magic) {
+    real d = x - shift;
+    d = lowest > d ? lowest : d; /* in this order NaN passes */
+    const real k = XN_FMA(d, XN_REAL_LOG2E, magic);
+    const real n = k - magic;
+    const real r = XN_FMA(n, -XN_REAL_LN2_LO, XN_FMA(n, -XN_REAL_LN2_HI, d));
+    return XN_T(exp_reduced)(r) * XN_T(from_bits)((ireal)((ureal)XN_T(to_bits)(k) << XN_MANTISSA));
+}
+
+/* log(1 + f) - and e ln 2 more - for sqrt(1/2) - 1 <= f <= sqrt(2) - 1. */
+static inline real XN_T(log_parts)(real e, real f) {
+#if XN_REAL == 32
+    real p = -0x1.43b246p-4f;
+    p = XN_FMA(p, f, 0x1.02814ep-3f);
+    p = XN_FMA(p, f, -0x1.0a33eap-3f);
+    p = XN_FMA(p, f, 0x1.231ce6p-3f);
+    p = XN_FMA(p, f, -0x1.54d03ep-3f);
+    p = XN_FMA(p, f, 0x1.999f14p-3f);
+    p = XN_FMA(p, f, -0x1.0000cep-2f);
+    p = XN_FMA(p, f, 0x1.555554p-2f);
+    const real square = f * f;
+    const real tail = XN_FMA(p * square, f, XN_FMA(e, XN_REAL_LN2_LO, -0.5f * square));
+    return XN_FMA(e, XN_REAL_LN2_HI, f + tail);
+#else
+    return xn_log_parts(e, f);
+#endif
+}
+
+/* log(p / S), where 1 / S is given in two parts: the quotient near 1 keeps the digits of its distance
+ * from 1, which a rounded quotient would lose. For normal quotients below 2; NaN stays NaN. */
+static inline real XN_T(log_quotient)(real p, real inverse, real inverse_low) {
+    const ireal one = XN_T(to_bits)(1), middle = XN_T(to_bits)((real)0.70710678118654752);
+    const ireal offset = one - middle;
+    const ureal bits = (ureal)(XN_T(to_bits)(p * inverse) + offset);
+    const ureal biased = bits >> XN_MANTISSA;
+    const real scale = XN_T(from_bits)((ireal)(((ureal)(2 * XN_BIAS) - biased) << XN_MANTISSA));
+    const ureal round = (ureal)XN_T(to_bits)(XN_REAL_ROUND);
+    const real e = XN_T(from_bits)((ireal)(round + biased)) - (XN_REAL_ROUND + (real)XN_BIAS);
+    const real scaled = p * scale;
+    const real f = XN_FMA(scaled, inverse_low, XN_FMA(scaled, inverse, (real)-1));
+    return XN_T(log_parts)(e, f);
+}

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The whole C interface of xent_native: cross-entropy over strided buffers.
+ *
+ * A problem is a three-dimensional view (outer, classes, inner) of the caller's memory; a row is one
+ * (outer, inner) position, numbered outer * inner_size + inner. Strides count elements, and may be zero
+ * or negative for what is read. Pointers have the alignment of their type.
+ *
+ * Nothing is written before the labels of all rows are known to be in range, and nothing outside of the
+ * outputs. Results do not depend on the number of threads. */
+#ifndef XENT_H
+#define XENT_H
+
+#include <stdint.h>
+
+typedef enum {
+    XN_OK = 0,
+    XN_BAD_LABEL,    /* a label outside of [0, classes) that is not ignored: see bad_row, bad_label */
+    XN_BAD_ARGUMENT, /* a size below zero, an unknown dtype, an output that the operation does not have */
+    XN_NO_MEMORY,
+    XN_INTERRUPTED, /* the caller's `interrupted` asked for it; outputs are unfinished */
+    XN_UNKNOWN_ISA,
+    XN_UNSUPPORTED_ISA
+} xn_status;
+
+/* What a status means, in words. */
+const char *xn_status_text(xn_status status);
+
+typedef enum { XN_FLOAT32, XN_FLOAT64 } xn_dtype;
+
+typedef enum { XN_INT8, XN_UINT8, XN_INT16, XN_UINT16, XN_INT32, XN_UINT32, XN_INT64, XN_UINT64 } xn_int_type;
+
+typedef enum {
+    XN_NONE,         /* per row only; gradients belong to the sum */
+    XN_SUM,          /* sum of weight * loss */
+    XN_MEAN,         /* the same over the number of rows that are not ignored; 0 if there are none */
+    XN_WEIGHTED_MEAN /* the same over the sum of their sample weights; 0 if that is 0 */
+} xn_reduction;
+
+/* (outer, classes, inner) elements of the problem's dtype. data == NULL: not given, or not wanted. */
+typedef struct {
+    void *data;
+    int64_t outer, cls, inner;
+} xn_array;
+
+/* One float per row. */
+typedef struct {
+    void *data;
+    xn_dtype dtype;
+    int64_t outer, inner;
+} xn_row_array;
+
+/* One integer per row. */
+typedef struct {
+    const void *data;
+    xn_int_type type;
+    int64_t outer, inner;
+} xn_labels;
+
+typedef struct {
+    int64_t outer, classes, inner;
+    xn_dtype dtype; /* of input, target, class_weight and the outputs with classes */
+    xn_array input; /* logits or probabilities */
+
+    /* Labels, or dense targets, or neither: then only lse, prob and log_prob can be asked for. */
+    xn_labels labels;
+    xn_array target;
+    int has_ignored; /* rows whose label is `ignored` (for uint64: has the same bits) count nothing */
+    int64_t ignored;
+    double label_smoothing;          /* t becomes t * (1 - s) + s / classes */
+    const void *class_weight;        /* [classes] of dtype, or NULL; multiplies the smoothed target of its class */
+    xn_row_array sample_weight;      /* multiplies the loss; a row of weight 0 counts nothing, whatever it holds */
+    double epsilon;                  /* xn_prob_ce: probabilities are clipped to [epsilon, 1 - epsilon] */
+    xn_reduction reduction;
+
+    int n_threads;            /* 0: as many as OpenMP and the cgroup allow */
+    int (*interrupted)(void); /* asked between chunks of a long call, from the calling thread; may be NULL */
+
+    /* Outputs. grad may be the input itself; otherwise nothing may overlap. */
+    xn_row_array loss, lse;
+    xn_array grad, hess, prob, log_prob;
+
+    /* Results. */
+    double reduced;             /* of the losses, as `reduction` says; their sum for XN_NONE */
+    int64_t bad_row;            /* XN_BAD_LABEL: the first such row, and what it holds, */
+    int64_t bad_label;          /* to be read as uint64_t if the labels are */
+} xn_problem;
+
+/* Softmax cross-entropy from logits, and softmax, log-softmax and log-sum-exp. */
+xn_status xn_softmax_ce(xn_problem *problem);
+
+/* Cross-entropy from probabilities; outputs are loss and grad. */
+xn_status xn_prob_ce(xn_problem *problem);
+
+/* Views a group of dimensions as one. Returns 0 if their strides do not allow it. */
+int xn_collapse(int dims, const int64_t *shape, const int64_t *strides, int64_t *size, int64_t *stride);
+
+/* Instruction sets that this build has, best first; NULL ends the list. */
+const char *xn_isa_name(int index);
+int xn_isa_supported(int index);
+const char *xn_isa(void);
+xn_status xn_set_isa(const char *name); /* not while another thread computes */
+const char *xn_kernel_name(int index); /* NULL ends the list */
+
+int xn_has_openmp(void);
+int xn_max_threads(void); /* what n_threads = 0 means now */
+
+#endif

@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Cross-entropy losses and their gradients for NumPy arrays, at the speed of memory.
+
+>>> import xent_native as xn
+>>> loss, grad = xn.sparse_categorical_crossentropy_value_and_grad(
+...     [1, 0], [[2.0, 5.0, 1.0], [7.0, 1.0, 0.5]], from_logits=True, reduction="mean"
+... )
+>>> round(loss, 7)
+0.0349291
+"""
+
+try:
+    from . import _core as _core
+except ModuleNotFoundError as error:
+    if error.name != f"{__name__}._core":
+        raise
+    raise ModuleNotFoundError(
+        f"{error}: this is the source folder, which has no compiled module. "
+        "Install it first (pip install -e .), or leave this folder.",
+        name=error.name,
+    ) from None
+
+from . import losses, runtime
+from .activations import log_softmax, logsumexp, softmax, to_categorical
+from .functional import (
+    categorical_crossentropy,
+    categorical_crossentropy_grad_and_hess,
+    categorical_crossentropy_value_and_grad,
+    sparse_categorical_crossentropy,
+    sparse_categorical_crossentropy_grad_and_hess,
+    sparse_categorical_crossentropy_value_and_grad,
+)
+from .losses import CategoricalCrossentropy, SparseCategoricalCrossentropy
+from .runtime import get_num_threads, isa, set_isa, set_num_threads, show_config, threads
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "CategoricalCrossentropy",
+    "SparseCategoricalCrossentropy",
+    "categorical_crossentropy",
+    "categorical_crossentropy_grad_and_hess",
+    "categorical_crossentropy_value_and_grad",
+    "get_num_threads",
+    "isa",
+    "log_softmax",
+    "logsumexp",
+    "losses",
+    "set_isa",
+    "set_num_threads",
+    "show_config",
+    "softmax",
+    "sparse_categorical_crossentropy",
+    "sparse_categorical_crossentropy_grad_and_hess",
+    "sparse_categorical_crossentropy_value_and_grad",
+    "threads",
+    "to_categorical",
+]
+
+runtime.read_environment()

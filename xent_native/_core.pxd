@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""src/xent.h, as Cython sees it."""
+
+from libc.stdint cimport int64_t
+
+cdef extern from "xent.h" nogil:
+    ctypedef enum xn_status:
+        XN_OK
+        XN_BAD_LABEL
+        XN_BAD_ARGUMENT
+        XN_NO_MEMORY
+        XN_INTERRUPTED
+        XN_UNKNOWN_ISA
+        XN_UNSUPPORTED_ISA
+
+    const char *xn_status_text(xn_status status)
+
+    ctypedef enum xn_dtype:
+        XN_FLOAT32
+        XN_FLOAT64
+
+    ctypedef enum xn_int_type:
+        XN_INT8
+        XN_UINT8
+        XN_INT16
+        XN_UINT16
+        XN_INT32
+        XN_UINT32
+        XN_INT64
+        XN_UINT64
+
+    ctypedef enum xn_reduction:
+        XN_NONE
+        XN_SUM
+        XN_MEAN
+        XN_WEIGHTED_MEAN
+
+    ctypedef struct xn_array:
+        void *data
+        int64_t outer, cls, inner
+
+    ctypedef struct xn_row_array:
+        void *data
+        xn_dtype dtype
+        int64_t outer, inner
+
+    ctypedef struct xn_labels:
+        const void *data
+        xn_int_type type
+        int64_t outer, inner
+
+    ctypedef struct xn_problem:
+        int64_t outer, classes, inner
+        xn_dtype dtype
+        xn_array input
+        xn_labels labels
+        xn_array target
+        int has_ignored
+        int64_t ignored
+        double label_smoothing
+        const void *class_weight
+        xn_row_array sample_weight
+        double epsilon
+        xn_reduction reduction
+        int n_threads
+        int (*interrupted)() noexcept
+        xn_row_array loss, lse
+        xn_array grad, hess, prob, log_prob
+        double reduced
+        int64_t bad_row, bad_label
+
+    xn_status xn_softmax_ce(xn_problem *problem)
+    xn_status xn_prob_ce(xn_problem *problem)
+    int xn_collapse(int dims, const int64_t *shape, const int64_t *strides, int64_t *size, int64_t *stride)
+    const char *xn_isa_name(int index)
+    int xn_isa_supported(int index)
+    const char *xn_isa()
+    xn_status xn_set_isa(const char *name)
+    const char *xn_kernel_name(int index)
+    int xn_has_openmp()
+    int xn_max_threads()

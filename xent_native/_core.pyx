@@ -1,0 +1,232 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True
+# cython: freethreading_compatible=True, embedsignature=True, binding=True
+"""From Python buffers to the C core: no arithmetic and no defaults live here.
+
+Every buffer is checked against the problem's shape and item size before its pointer is used, so that
+nothing passed to this module can make C read or write out of bounds. Users meet friendlier checks first,
+in _problem.py.
+"""
+
+from cpython.buffer cimport PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.exc cimport PyErr_CheckSignals
+from libc.stdint cimport int64_t, uint64_t, uintptr_t
+from libc.string cimport memset
+
+cdef enum:
+    MAX_BUFFERS = 12
+
+cdef int[2] FLOAT_SIZE = [4, 8]
+cdef int[8] INT_SIZE = [1, 1, 2, 2, 4, 4, 8, 8]
+
+
+class LabelError(Exception):
+    """A label is out of range: args are the row, counted in C order, and the label."""
+
+
+cdef struct Buffers:
+    Py_buffer view[MAX_BUFFERS]
+    int count
+
+
+cdef struct Shape:
+    int64_t outer, classes, inner
+
+
+cdef int interrupted() noexcept nogil:
+    with gil:
+        return PyErr_CheckSignals()
+
+
+cdef int pending_exception() except -1:
+    return -1  # PyErr_CheckSignals has set it
+
+
+cdef Py_buffer *acquire(Buffers *buffers, object array, int item, bint writable) except NULL:
+    """The buffer of an array whose items have `item` bytes, aligned and a whole number of items apart."""
+    cdef Py_buffer *view = &buffers.view[buffers.count]
+    cdef int i
+    PyObject_GetBuffer(array, view, PyBUF_STRIDES | (PyBUF_WRITABLE if writable else 0))
+    buffers.count += 1
+    if view.itemsize != item or <uintptr_t> view.buf % item != 0:
+        raise ValueError(f"expected aligned items of {item} bytes, got {view.itemsize}")
+    for i in range(view.ndim):
+        if view.shape[i] > 1 and view.strides[i] % item != 0:
+            raise ValueError("strides must be whole items")
+    return view
+
+
+cdef bint group(Py_buffer *view, int first, int last, int64_t *size, int64_t *stride) noexcept:
+    """Dimensions [first, last) as one, its stride counted in items."""
+    cdef int64_t[64] shape
+    cdef int64_t[64] strides
+    cdef int i
+    for i in range(first, last):
+        shape[i - first] = view.shape[i]
+        strides[i - first] = view.strides[i] // view.itemsize
+    return xn_collapse(last - first, shape, strides, size, stride) != 0
+
+
+cdef int take_planes(Buffers *buffers, object array, int dtype, int axis, bint writable, Shape *shape,
+                     xn_array *planes) except -1:
+    """An array with the shape of the input. The first one sets `shape`, where outer is -1 before."""
+    if array is None:
+        return 0
+    cdef Py_buffer *view = acquire(buffers, array, FLOAT_SIZE[dtype], writable)
+    cdef Shape own
+    if axis < 0 or axis >= view.ndim or view.ndim > 64:
+        raise ValueError("axis out of range")
+    own.classes = view.shape[axis]
+    planes.cls = view.strides[axis] // view.itemsize if own.classes > 1 else 1
+    if not (group(view, 0, axis, &own.outer, &planes.outer)
+            and group(view, axis + 1, view.ndim, &own.inner, &planes.inner)):
+        raise ValueError("these strides do not collapse into (outer, classes, inner)")
+    if shape.outer < 0:
+        shape[0] = own
+    elif own.outer != shape.outer or own.classes != shape.classes or own.inner != shape.inner:
+        raise ValueError("an array does not have the shape of the input")
+    planes.data = view.buf
+    return 0
+
+
+cdef void *take_rows(Buffers *buffers, object array, int item, int axis, bint writable, Shape *shape,
+                     int64_t *outer, int64_t *inner) except? NULL:
+    """An array with one item per row: the shape of the input without the class axis."""
+    cdef Py_buffer *view = acquire(buffers, array, item, writable)
+    cdef int64_t outer_size, inner_size
+    if axis > view.ndim or view.ndim > 64:
+        raise ValueError("an array of rows has too few dimensions")
+    if not (group(view, 0, axis, &outer_size, outer) and group(view, axis, view.ndim, &inner_size, inner)):
+        raise ValueError("these strides do not collapse into (outer, inner)")
+    if outer_size != shape.outer or inner_size != shape.inner:
+        raise ValueError("an array of rows does not have the shape of the input's rows")
+    return view.buf
+
+
+cdef int take_floats(Buffers *buffers, object array, int dtype, int axis, bint writable, Shape *shape,
+                     xn_row_array *rows) except -1:
+    if array is None:
+        return 0
+    rows.dtype = <xn_dtype> dtype
+    rows.data = take_rows(buffers, array, FLOAT_SIZE[dtype], axis, writable, shape, &rows.outer, &rows.inner)
+    return 0
+
+
+def collapses(array, int axis):
+    """Whether an array can be passed without a copy: its dimensions on either side of axis view as one."""
+    cdef Py_buffer view
+    cdef int64_t size, stride
+    cdef bint whole = True
+    cdef int i
+    PyObject_GetBuffer(array, &view, PyBUF_STRIDES)
+    try:
+        for i in range(view.ndim):
+            whole = whole and (view.shape[i] < 2 or view.strides[i] % view.itemsize == 0)
+        return (whole and group(&view, 0, axis, &size, &stride)
+                and group(&view, axis + 1, view.ndim, &size, &stride))
+    finally:
+        PyBuffer_Release(&view)
+
+
+def cross_entropy(bint from_logits, x, int dtype, int axis, labels, int label_type, target, ignored,
+                  double label_smoothing, class_weight, sample_weight, int weight_dtype, double epsilon,
+                  int reduction, int n_threads, loss, int loss_dtype, lse, grad, hess, prob, log_prob):
+    """One call of xn_softmax_ce or xn_prob_ce. Arrays may be None; returns the reduced loss."""
+    cdef xn_problem p
+    cdef Buffers buffers
+    cdef Shape shape
+    cdef Py_buffer *view
+    cdef xn_status status
+    if not (0 <= dtype < 2 and 0 <= label_type < 8 and 0 <= weight_dtype < 2 and 0 <= loss_dtype < 2
+            and 0 <= reduction < 4):
+        raise ValueError("unknown dtype or reduction code")
+    memset(&p, 0, sizeof(p))
+    shape.outer = -1
+    buffers.count = 0
+    p.dtype = <xn_dtype> dtype
+    p.label_smoothing = label_smoothing
+    p.epsilon = epsilon
+    p.reduction = <xn_reduction> reduction
+    p.n_threads = n_threads
+    p.interrupted = interrupted
+    if ignored is not None:
+        p.has_ignored = 1
+        p.ignored = <int64_t> <uint64_t> (ignored & 0xFFFFFFFFFFFFFFFF)
+    try:
+        take_planes(&buffers, x, dtype, axis, False, &shape, &p.input)
+        take_planes(&buffers, target, dtype, axis, False, &shape, &p.target)
+        take_planes(&buffers, grad, dtype, axis, True, &shape, &p.grad)
+        take_planes(&buffers, hess, dtype, axis, True, &shape, &p.hess)
+        take_planes(&buffers, prob, dtype, axis, True, &shape, &p.prob)
+        take_planes(&buffers, log_prob, dtype, axis, True, &shape, &p.log_prob)
+        take_floats(&buffers, sample_weight, weight_dtype, axis, False, &shape, &p.sample_weight)
+        take_floats(&buffers, loss, loss_dtype, axis, True, &shape, &p.loss)
+        take_floats(&buffers, lse, loss_dtype, axis, True, &shape, &p.lse)
+        if labels is not None:
+            p.labels.type = <xn_int_type> label_type
+            p.labels.data = take_rows(&buffers, labels, INT_SIZE[label_type], axis, False, &shape,
+                                      &p.labels.outer, &p.labels.inner)
+        if class_weight is not None:
+            view = acquire(&buffers, class_weight, FLOAT_SIZE[dtype], False)
+            if view.ndim != 1 or view.shape[0] != shape.classes or view.strides[0] != view.itemsize:
+                raise ValueError("class_weight must be contiguous, with one item per class")
+            p.class_weight = view.buf
+        p.outer, p.classes, p.inner = shape.outer, shape.classes, shape.inner
+        with nogil:
+            status = xn_softmax_ce(&p) if from_logits else xn_prob_ce(&p)
+        if status == XN_INTERRUPTED:
+            pending_exception()
+        if status == XN_BAD_LABEL:
+            raise LabelError(p.bad_row, <uint64_t> p.bad_label if p.labels.type == XN_UINT64 else p.bad_label)
+        if status == XN_NO_MEMORY:
+            raise MemoryError(xn_status_text(status).decode())
+        if status != XN_OK:
+            raise ValueError(xn_status_text(status).decode())
+        return p.reduced
+    finally:
+        while buffers.count > 0:
+            buffers.count -= 1
+            PyBuffer_Release(&buffers.view[buffers.count])
+
+
+def isa():
+    """Name of the instruction set in use."""
+    return xn_isa().decode()
+
+
+def isas():
+    """(name, whether this CPU runs it) of each instruction set in this build, best first."""
+    found = []
+    cdef int i = 0
+    while xn_isa_name(i) != NULL:
+        found.append((xn_isa_name(i).decode(), xn_isa_supported(i) != 0))
+        i += 1
+    return found
+
+
+def kernels():
+    """Names of the kernels."""
+    found = []
+    cdef int i = 0
+    while xn_kernel_name(i) != NULL:
+        found.append(xn_kernel_name(i).decode())
+        i += 1
+    return found
+
+
+def set_isa(str name):
+    """Use an instruction set; ValueError if this build or this CPU lacks it."""
+    cdef bytes encoded = name.encode()
+    cdef xn_status status = xn_set_isa(encoded)
+    if status != XN_OK:
+        raise ValueError(xn_status_text(status).decode())
+
+
+def has_openmp():
+    """Whether this build can use more than one thread."""
+    return xn_has_openmp() != 0
+
+
+def max_threads():
+    """Threads that a call uses when nothing else is asked for."""
+    return xn_max_threads()

@@ -1,0 +1,284 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Everything that users may get wrong: their arguments, checked and brought to what _core takes.
+
+Each function here takes one argument and returns it ready for use, or raises an exception that names the
+argument, what was expected, and what came. Nothing is written before all of them have passed.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from . import _core
+
+# The codes of xn_dtype, xn_int_type and xn_reduction in src/xent.h.
+FLOATS = {np.dtype(np.float32): 0, np.dtype(np.float64): 1}
+INTEGERS = {
+    np.dtype(name): code
+    for code, name in enumerate(("i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8"))
+}
+INTEGERS.update((np.dtype(char), INTEGERS[np.dtype(f"{np.dtype(char).kind}{np.dtype(char).itemsize}")]) for char in "lLqQ")
+REDUCTIONS = {
+    None: 0,
+    "none": 0,
+    "sum": 1,
+    "mean": 2,
+    "sum_over_batch_size": 2,
+    "mean_with_sample_weight": 3,
+}
+
+
+def as_array(name: str, value: Any) -> np.ndarray:
+    """Any array-like as an ndarray of numbers, without a copy where there is memory to share."""
+    if type(value) is np.ndarray:
+        array = value
+    else:
+        array = _foreign_array(name, value)
+    if array.dtype.kind not in "fiub" and not _is_small_float(array.dtype):
+        raise TypeError(f"{name} must hold real numbers; got dtype {array.dtype}")
+    return array
+
+
+def _foreign_array(name: str, value: Any) -> np.ndarray:
+    if value is None:
+        raise TypeError(f"{name} must be an array; got None")
+    if isinstance(value, np.ma.MaskedArray):
+        if np.ma.is_masked(value):
+            raise TypeError(f"{name} must not be a masked array: {np.ma.count_masked(value)} items are masked")
+        return np.asarray(value.data)
+    if hasattr(value, "nnz") and hasattr(value, "toarray"):
+        raise TypeError(f"{name} must be dense; got a sparse {type(value).__name__}: use its toarray()")
+    if hasattr(value, "detach"):  # a torch tensor
+        value = value.detach()
+    try:
+        return np.asarray(value)
+    except ValueError as error:
+        raise ValueError(f"{name} must be an array of numbers: {error}") from None
+    except TypeError as error:
+        raise TypeError(f"{name} must be an array of numbers: {error}") from None
+
+
+def _is_small_float(dtype: np.dtype) -> bool:
+    """bfloat16, which NumPy itself does not know."""
+    return dtype.name == "bfloat16"
+
+
+def prediction(value: Any, name: str = "y_pred") -> tuple[np.ndarray, np.dtype]:
+    """Logits or probabilities as float32 or float64, and the dtype that their gradient shall have.
+
+    Smaller floats are computed in float32, integers in float64.
+    """
+    array = as_array(name, value)
+    if array.dtype in FLOATS:
+        return array, array.dtype
+    if array.dtype.kind == "f" and array.dtype.itemsize > 8:
+        raise TypeError(f"{name} must be float64 or smaller; got {array.dtype}")
+    if array.dtype.kind == "f" and array.dtype.itemsize > 2:  # the other byte order
+        native = array.dtype.newbyteorder("=")
+        return array.astype(native), native
+    if array.dtype.kind == "f" or _is_small_float(array.dtype):
+        return array.astype(np.float32), array.dtype.newbyteorder("=")
+    return array.astype(np.float64), np.dtype(np.float64)
+
+
+def class_axis(axis: Any, array: np.ndarray, name: str = "y_pred") -> int:
+    """`axis` as a number from 0, an axis that `array` has and that is not empty."""
+    if isinstance(axis, bool | np.bool_):
+        raise ValueError(f"axis must be an integer; got {axis!r} of type {type(axis).__name__}")
+    try:
+        index = operator.index(axis)
+    except TypeError:
+        raise ValueError(f"axis must be an integer; got {axis!r} of type {type(axis).__name__}") from None
+    if array.ndim == 0:
+        raise ValueError(f"{name} must have at least one dimension; got a scalar")
+    if not -array.ndim <= index < array.ndim:
+        raise ValueError(
+            f"axis must lie in [{-array.ndim}, {array.ndim}) for {name} of shape {array.shape}; got {index}"
+        )
+    index %= array.ndim
+    if array.shape[index] == 0:
+        raise ValueError(f"{name} must have at least one class; got shape {array.shape} with axis={axis}")
+    return index
+
+
+def passable(array: np.ndarray, axis: int) -> np.ndarray:
+    """The array itself if C can walk it: aligned, with evenly spaced rows; else a copy that it can."""
+    flags = array.flags
+    if flags.aligned and (flags.c_contiguous or _core.collapses(array, axis)):
+        return array
+    return np.require(array, requirements=["C", "A"])
+
+
+def row_shape(array: np.ndarray, axis: int) -> tuple[int, ...]:
+    """The shape of what has one value per row: all axes but that of the classes."""
+    shape = array.shape
+    return shape[:axis] + shape[axis + 1 :]
+
+
+def labels(value: Any, x: np.ndarray, axis: int) -> np.ndarray:
+    """Class indices of any integer dtype, one per row of `x`."""
+    array = as_array("y_true", value)
+    if array.dtype not in INTEGERS:
+        if array.dtype.kind in "iu":  # the other byte order
+            array = array.astype(array.dtype.newbyteorder("="))
+        elif array.size == 0 and not isinstance(value, np.ndarray):
+            array = array.astype(np.int64)
+        else:
+            raise TypeError(f"y_true must hold integer class indices; got dtype {array.dtype}")
+    rows = row_shape(x, axis)
+    if array.shape != rows:
+        if array.ndim == x.ndim and array.shape[axis] == 1 and row_shape(array, axis) == rows:
+            array = array.reshape(rows)
+        else:
+            raise ValueError(
+                f"y_true must have shape {rows}, that of y_pred {x.shape} without axis {axis}; got {array.shape}"
+            )
+    return array if array.flags.c_contiguous and array.flags.aligned else np.require(array, requirements=["C", "A"])
+
+
+def targets(value: Any, x: np.ndarray, axis: int) -> np.ndarray:
+    """Dense targets of the shape and dtype of `x`."""
+    array = as_array("y_true", value)
+    if array.shape != x.shape:
+        raise ValueError(f"y_true must have the shape of y_pred, {x.shape}; got {array.shape}")
+    if array.dtype != x.dtype:
+        array = array.astype(x.dtype)
+    return passable(array, axis)
+
+
+def sample_weights(value: Any, x: np.ndarray, axis: int) -> np.ndarray | None:
+    """Weights as float32 or float64, one per row of `x`."""
+    if value is None:
+        return None
+    array = as_array("sample_weight", value)
+    if array.dtype not in FLOATS:
+        array = array.astype(np.float64)
+    rows = row_shape(x, axis)
+    if array.shape != rows:
+        array = _fit_weights(array, rows)
+    return array if array.flags.c_contiguous and array.flags.aligned else np.require(array, requirements=["C", "A"])
+
+
+def _fit_weights(array: np.ndarray, rows: tuple[int, ...]) -> np.ndarray:
+    """As Keras: a last axis of length 1 is added or dropped, then NumPy's broadcasting."""
+    shape = array.shape
+    fitted = array
+    if array.ndim == len(rows) + 1 and array.shape[-1] == 1:
+        fitted = array[..., 0]
+    try:
+        return np.broadcast_to(fitted, rows)
+    except ValueError:
+        raise ValueError(f"sample_weight must broadcast to one weight per row, shape {rows}; got {shape}") from None
+
+
+def class_weights(value: Any, x: np.ndarray, axis: int) -> np.ndarray | None:
+    """One weight per class in the dtype of `x`, from an array or a ``{class: weight}`` mapping."""
+    if value is None:
+        return None
+    classes = x.shape[axis]
+    if isinstance(value, Mapping):
+        dense = np.ones(classes, x.dtype)
+        for index, weight in value.items():
+            if not isinstance(index, int | np.integer) or not 0 <= index < classes:
+                raise ValueError(f"class_weight must have keys in [0, {classes}); got {index!r}")
+            dense[index] = weight
+        return dense
+    array = as_array("class_weight", value)
+    if array.shape != (classes,):
+        raise ValueError(f"class_weight must have shape ({classes},), one per class; got {array.shape}")
+    return np.require(array, dtype=x.dtype, requirements=["C", "A"])
+
+
+def ignored_class(value: Any, label_dtype: np.dtype) -> int | None:
+    """`ignore_class` as an int, or None if no label of this dtype can equal it."""
+    if value is None:
+        return None
+    try:
+        if isinstance(value, bool | np.bool_):
+            raise TypeError
+        ignored = operator.index(value)
+    except TypeError:
+        raise ValueError(f"ignore_class must be an integer or None; got {value!r}") from None
+    limits = np.iinfo(label_dtype)
+    return ignored if limits.min <= ignored <= limits.max else None
+
+
+def smoothing(value: Any) -> float:
+    """`label_smoothing` in [0, 1]."""
+    return _fraction("label_smoothing", value, 1.0)
+
+
+def clip_epsilon(value: Any) -> float:
+    """`epsilon` in [0, 0.5)."""
+    epsilon = _fraction("epsilon", value, 0.5)
+    if epsilon == 0.5:
+        raise ValueError("epsilon must be less than 0.5; got 0.5")
+    return epsilon
+
+
+def _fraction(name: str, value: Any, most: float) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be a number in [0, {most:g}]; got {value!r}") from None
+    if not 0.0 <= number <= most:
+        raise ValueError(f"{name} must lie in [0, {most:g}]; got {number!r}")
+    return number
+
+
+def reduction_code(value: Any) -> int:
+    """The code of a reduction's name."""
+    try:
+        return REDUCTIONS[value]
+    except (KeyError, TypeError):
+        choices = ", ".join(repr(choice) for choice in REDUCTIONS)
+        raise ValueError(f"reduction must be one of {choices}; got {value!r}") from None
+
+
+def output(name: str, value: Any, shape: tuple[int, ...], dtypes: tuple[np.dtype, ...]) -> np.ndarray:
+    """A caller's buffer: an ndarray of this shape and one of these dtypes that can be written."""
+    if not isinstance(value, np.ndarray) or isinstance(value, np.ma.MaskedArray):
+        raise ValueError(f"{name} must be a NumPy array; got {type(value).__name__}")
+    if value.shape != shape:
+        raise ValueError(f"{name} must have shape {shape}; got {value.shape}")
+    if value.dtype not in dtypes:
+        expected = " or ".join(str(dtype) for dtype in dtypes)
+        raise ValueError(f"{name} must have dtype {expected}; got {value.dtype}")
+    if not value.flags.writeable:
+        raise ValueError(f"{name} must be writeable; got a read-only array")
+    return value
+
+
+def refuse_overlap(name: str, buffer: np.ndarray, others: Mapping[str, Any]) -> None:
+    """ValueError if a caller's buffer shares memory with another array of the call."""
+    for other_name, other in others.items():
+        if not isinstance(other, np.ndarray) or not np.may_share_memory(buffer, other):
+            continue
+        try:
+            overlap = np.shares_memory(buffer, other, max_work=10_000)
+        except np.exceptions.TooHardError:
+            overlap = True
+        if overlap:
+            raise ValueError(f"{name} must not overlap {other_name}")
+
+
+def place(index: tuple[int, ...]) -> str:
+    """A position in an array, in words."""
+    return f"index {index[0]}" if len(index) == 1 else f"index {index}"
+
+
+def label_error(
+    error: _core.LabelError, x: np.ndarray, axis: int, ignore_class: int | None
+) -> IndexError:
+    """What the user is told of a label that is out of range."""
+    row, label = error.args
+    rows = row_shape(x, axis)
+    index = tuple(int(i) for i in np.unravel_index(row, rows)) if rows else ()
+    allowed = f"[0, {x.shape[axis]})"
+    if ignore_class is not None:
+        allowed += f" or equal ignore_class={ignore_class}"
+    return IndexError(f"y_true must lie in {allowed}; got {label} at {place(index)}")
