@@ -59,12 +59,13 @@ typedef struct {
     double weight; /* sum of their sample weights */
 } xn_count;
 xn_status xn_count_rows(xn_problem *p, xn_count *count);
-void xn_read_labels(const xn_problem *p, const xn_plan *plan, xn_span span, int64_t *label);
+void xn_read_labels(const xn_problem *p, const xn_plan *plan, xn_span span, int64_t *label, double *weight);
 void xn_read_weights(const xn_problem *p, const xn_plan *plan, xn_span span, double *weight);
 
 /* reduce.c */
 double xn_divisor(xn_reduction reduction, const xn_count *count);
 double xn_sum(const double *values, int64_t n);
+double xn_tile_sum(const double *values, int64_t n);
 void xn_store_rows(const xn_row_array *array, const xn_plan *plan, xn_span span, const double *value);
 
 #endif

@@ -25,18 +25,26 @@ static void widen(const xn_labels *labels, int64_t offset, int64_t step, int64_t
 #define WIDEN(type)                                                                            \
     {                                                                                          \
         const type *from = (const type *)labels->data + offset;                                \
-        for (int64_t i = 0; i < rows; i++) label[i] = (int64_t)from[i * step];                  \
+        if (step == 1) {                                                                       \
+            for (int64_t i = 0; i < rows; i++) label[i] = (int64_t)from[i];                    \
+        } else {                                                                               \
+            for (int64_t i = 0; i < rows; i++) label[i] = (int64_t)from[i * step];             \
+        }                                                                                      \
     }
     WITH_LABEL_TYPE(labels->type, WIDEN)
 #undef WIDEN
 }
 
-/* The labels of a span; -1 for rows that are ignored. */
-void xn_read_labels(const xn_problem *p, const xn_plan *plan, xn_span span, int64_t *label) {
+/* The labels of a span. Ignored rows get label 0 and weight 0, which drops them. */
+void xn_read_labels(const xn_problem *p, const xn_plan *plan, xn_span span, int64_t *label, double *weight) {
     const xn_labels *l = &p->labels;
     widen(l, xn_row_offset(span, l->outer, l->inner), xn_row_step(plan, l->outer, l->inner), span.rows, label);
     if (!p->has_ignored) return;
-    for (int64_t i = 0; i < span.rows; i++) label[i] = label[i] == p->ignored ? -1 : label[i];
+    for (int64_t i = 0; i < span.rows; i++) {
+        const int ignored = label[i] == p->ignored;
+        weight[i] = ignored ? 0 : weight[i];
+        label[i] = ignored ? 0 : label[i];
+    }
 }
 
 void xn_read_weights(const xn_problem *p, const xn_plan *plan, xn_span span, double *weight) {
@@ -79,10 +87,14 @@ static void check_span(const check_context *c, xn_span span, checked *result) {
     if (l->data) {
         widen(l, xn_row_offset(span, l->outer, l->inner), xn_row_step(&c->plan, l->outer, l->inner), span.rows, label);
         const int has_ignored = c->p->has_ignored;
-        for (int64_t i = 0; i < span.rows; i++) {
-            const int skip = has_ignored && label[i] == c->p->ignored;
-            ignored += skip;
-            bad += !skip && (uint64_t)label[i] >= classes;
+        const int64_t skipped = c->p->ignored;
+        if (has_ignored) {
+            for (int64_t i = 0; i < span.rows; i++) {
+                ignored += label[i] == skipped;
+                bad |= (label[i] != skipped) & ((uint64_t)label[i] >= classes);
+            }
+        } else {
+            for (int64_t i = 0; i < span.rows; i++) bad |= (uint64_t)label[i] >= classes;
         }
         for (int64_t i = 0; bad && result->bad_row < 0; i++) {
             if ((has_ignored && label[i] == c->p->ignored) || (uint64_t)label[i] < classes) continue;

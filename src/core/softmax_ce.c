@@ -95,7 +95,8 @@ xn_status xn_softmax_ce(xn_problem *p) {
     const xn_status sane = xn_check_problem(p);
     if (sane != XN_OK) return sane;
     const xn_kernel_table *k = xn_kernels();
-    if (!xn_rows_are_vectors(p)) return xn_run_rows(p, k->softmax_ce_cols[p->dtype], XN_COL_TILE);
+    const int64_t col_rows = xn_col_rows(p->classes, xn_element_size(p->dtype));
+    if (!xn_rows_are_vectors(p)) return xn_run_rows(p, k->softmax_ce_cols[p->dtype], col_rows);
     if (is_wide(p)) return run_wide_rows(p, k);
     return xn_run_rows(p, k->softmax_ce_rows[p->dtype], tile_rows(p));
 }

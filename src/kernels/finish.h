@@ -25,6 +25,12 @@ enum {
     XN_LIFT = 60    /* the sums carry a factor 2^XN_LIFT: see vmath.h */
 };
 
+/* Zeroes an array of known length with vector stores. An initialiser would become `rep stos`, which takes
+ * longer to start than a short row takes to sum. */
+#define XN_ZERO(array)                                                               \
+    _Pragma("omp simd") for (int zero_i = 0; zero_i < (int)(sizeof(array) / sizeof(array)[0]); zero_i++) \
+        (array)[zero_i] = 0
+
 static inline double xn_from_bits(uint64_t bits) {
     double value;
     memcpy(&value, &bits, sizeof value);
@@ -110,16 +116,22 @@ typedef struct {
     double to_one[XN_FINISH];  /* 1 - the largest probability */
 } xn_finish;
 
-/* A row whose maximum is infinite has no softmax: max - max turns all its results into NaN. */
-static inline void xn_finish_rows(xn_finish *f) {
+/* log_s, and with `planes` the rest. A row whose maximum is infinite has no softmax: max - max turns all
+ * its results into NaN. */
+static inline void xn_finish_rows(xn_finish *f, int planes) {
+    double z[XN_FINISH], down[XN_FINISH];
 #pragma omp simd
     for (int i = 0; i < XN_FINISH; i++) {
-        const double top = xn_exp_reduced(f->offset[i]) * 0x1p60;
-        const double z = (f->ties[i] - 1.0) + f->rest[i] / top + (f->max[i] - f->max[i]);
-        const double largest = 1.0 / (1.0 + z);
-        f->log_s[i] = xn_log1p(z);
-        f->scale[i] = largest / top;
-        f->to_one[i] = z * largest;
+        down[i] = xn_exp_reduced(-f->offset[i]) * 0x1p-60;
+        z[i] = XN_FMA64(f->rest[i], down[i], f->ties[i] - 1.0) + (f->max[i] - f->max[i]);
+        f->log_s[i] = xn_log1p(z[i]);
+    }
+    if (!planes) return;
+#pragma omp simd
+    for (int i = 0; i < XN_FINISH; i++) {
+        const double largest = 1.0 / (1.0 + z[i]);
+        f->scale[i] = largest * down[i];
+        f->to_one[i] = z[i] * largest;
     }
 }
 

@@ -15,6 +15,7 @@
 #include "softmax_ce.h"
 #include "softmax_ce_cols.h"
 #include "prob_ce.h"
+#include "prob_ce_cols.h"
 #undef XN_REAL
 
 #define XN_REAL 64
@@ -24,6 +25,7 @@
 #include "softmax_ce.h"
 #include "softmax_ce_cols.h"
 #include "prob_ce.h"
+#include "prob_ce_cols.h"
 #undef XN_REAL
 
 #define XN_JOIN2(a, b) a##b

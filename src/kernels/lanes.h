@@ -12,17 +12,40 @@ static inline real *XN_T(at)(const xn_plane *plane, int64_t row, int64_t cls) {
     return (real *)plane->data + row * plane->row + cls * plane->cls;
 }
 
-/* One virtual vector with n < LANES elements of x in front and `pad` behind. */
-static inline void XN_T(padded)(real *vector, const real *x, int64_t n, real pad) {
-    for (int i = 0; i < XN_LANES; i++) vector[i] = pad;
-    memcpy(vector, x, (size_t)n * sizeof(real));
+/* The last n < LANES elements before `end` as a vector, behind elements that become `pad`. It loads the LANES
+ * elements before `end`, so these must exist: loading just n costs more than the vector's arithmetic. */
+static inline void XN_T(last_vector)(real *vector, const real *end, int64_t n, real pad) {
+    const ireal skip = (ireal)(XN_LANES - n);
+#pragma omp simd
+    for (ireal i = 0; i < XN_LANES; i++) {
+        const real value = end[i - XN_LANES];
+        vector[i] = i < skip ? pad : value;
+    }
 }
 
-/* Sum of LANES doubles, in a fixed order. */
-static inline double XN_T(fold)(double *lanes) {
-    for (int width = XN_LANES / 2; width > 0; width /= 2)
-        for (int i = 0; i < width; i++) lanes[i] += lanes[i + width];
-    return lanes[0];
+/* Sum of LANES doubles. The loops are written out: with a variable width they would stay scalar. */
+static inline double XN_T(fold)(const double *lanes) {
+    double four[4];
+    for (int i = 0; i < 4; i++) {
+        four[i] = lanes[i] + lanes[i + 4];
+        if (XN_LANES == 16) four[i] += lanes[(i + 8) % XN_LANES] + lanes[(i + 12) % XN_LANES];
+    }
+    return (four[0] + four[2]) + (four[1] + four[3]);
+}
+
+static inline real XN_T(larger)(real a, real b) {
+    return a > b ? a : b;
+}
+
+/* Largest of GROUP elements, none of them NaN. */
+static inline real XN_T(fold_largest)(real *lanes) {
+    for (int i = 0; i < XN_LANES; i++)
+        lanes[i] = XN_T(larger)(XN_T(larger)(lanes[i], lanes[i + XN_LANES]),
+                                XN_T(larger)(lanes[i + 2 * XN_LANES], lanes[i + 3 * XN_LANES]));
+    if (XN_LANES == 16)
+        for (int i = 0; i < 8; i++) lanes[i] = XN_T(larger)(lanes[i], lanes[i + 8]);
+    for (int i = 0; i < 4; i++) lanes[i] = XN_T(larger)(lanes[i], lanes[i + 4]);
+    return XN_T(larger)(XN_T(larger)(lanes[0], lanes[2]), XN_T(larger)(lanes[1], lanes[3]));
 }
 
 /* total += sums of four vectors; float32 sums go on in double, float64 sums carry their rounding errors. */
@@ -52,17 +75,22 @@ static inline real XN_T(largest)(const real *x, int64_t n) {
 #pragma omp simd
         for (int i = 0; i < XN_LANES; i++) most[i] = x[j + i] > most[i] ? x[j + i] : most[i];
     }
-    for (; j < n; j++) most[0] = x[j] > most[0] ? x[j] : most[0];
-    for (int width = XN_T(GROUP) / 2; width > 0; width /= 2)
-        for (int i = 0; i < width; i++) most[i] = most[i + width] > most[i] ? most[i + width] : most[i];
-    return most[0];
+    if (j < n) {
+        real tail[XN_LANES];
+        XN_T(last_vector)(tail, x + n, n - j, -INFINITY);
+#pragma omp simd
+        for (int i = 0; i < XN_LANES; i++) most[i] = tail[i] > most[i] ? tail[i] : most[i];
+    }
+    return XN_T(fold_largest)(most);
 }
 
 /* The effective targets of n classes of a row (kernels.h): the caller's own memory where they are just
- * that, else made in `buffer`. */
-static inline const real *XN_T(targets)(const xn_tile *t, int64_t row, int64_t from, int64_t n, real *buffer) {
+ * that, else made in `space`, which has LANES elements of headroom for last_vector. */
+static inline const real *XN_T(targets)(const xn_tile *t, int64_t row, int64_t from, int64_t n, real *space) {
+    real *buffer = space + XN_LANES;
     const int plain = t->spread == 0 && t->keep == 1 && !t->class_weight;
     if (t->target.data && t->target.cls == 1 && plain) return XN_T(at)(&t->target, row, from);
+    for (int i = 0; i < XN_LANES; i++) space[i] = 0;
     const real keep = (real)t->keep, spread = (real)t->spread;
     if (t->target.data) {
         const real *target = XN_T(at)(&t->target, row, from);
@@ -89,61 +117,115 @@ static inline void XN_T(put)(const xn_plane *plane, int64_t row, int64_t from, c
     }
 }
 
+/* Distance of classes in a packed block, and how many fit. */
+static inline int64_t XN_T(stride)(const xn_tile *t) {
+    return xn_col_rows(t->classes, (int)sizeof(real));
+}
+
+static inline int64_t XN_T(cols_per_block)(const xn_tile *t) {
+    return XN_T(PACKED) / XN_T(stride)(t);
+}
+
 /* Rows in a packed block, rounded up to whole vectors. */
 static inline int64_t XN_T(padded_rows)(int64_t rows) {
     return (rows + XN_LANES - 1) / XN_LANES * XN_LANES;
 }
 
+typedef real XN_T(quad) __attribute__((vector_size(4 * sizeof(real))));
+
+/* Transposes 4 x 4 elements: from rows that lie `step` apart to rows that lie `to_step` apart. */
+XN_INLINE void XN_T(transpose_quad)(real *to, int64_t to_step, const real *x, int64_t step) {
+    XN_T(quad) a, b, c, d;
+    memcpy(&a, x, sizeof a);
+    memcpy(&b, x + step, sizeof b);
+    memcpy(&c, x + 2 * step, sizeof c);
+    memcpy(&d, x + 3 * step, sizeof d);
+    const XN_T(quad) ab_low = __builtin_shufflevector(a, b, 0, 4, 1, 5);
+    const XN_T(quad) ab_high = __builtin_shufflevector(a, b, 2, 6, 3, 7);
+    const XN_T(quad) cd_low = __builtin_shufflevector(c, d, 0, 4, 1, 5);
+    const XN_T(quad) cd_high = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+    a = __builtin_shufflevector(ab_low, cd_low, 0, 1, 4, 5);
+    b = __builtin_shufflevector(ab_low, cd_low, 2, 3, 6, 7);
+    c = __builtin_shufflevector(ab_high, cd_high, 0, 1, 4, 5);
+    d = __builtin_shufflevector(ab_high, cd_high, 2, 3, 6, 7);
+    memcpy(to, &a, sizeof a);
+    memcpy(to + to_step, &b, sizeof b);
+    memcpy(to + 2 * to_step, &c, sizeof c);
+    memcpy(to + 3 * to_step, &d, sizeof d);
+}
+
+/* Transposes rows x n elements. The last quads overlap those before where there is no multiple of 4. */
+static inline void XN_T(transpose)(real *to, int64_t to_step, const real *x, int64_t step, int64_t rows, int64_t n) {
+    if (rows < 4 || n < 4) {
+        for (int64_t r = 0; r < rows; r++)
+            for (int64_t c = 0; c < n; c++) to[c * to_step + r] = x[r * step + c];
+        return;
+    }
+    for (int64_t r = 0; r < rows; r += 4) {
+        const int64_t row = r + 4 <= rows ? r : rows - 4;
+        for (int64_t c = 0; c < n; c += 4) {
+            const int64_t cls = c + 4 <= n ? c : n - 4;
+            XN_T(transpose_quad)(to + cls * to_step + row, to_step, x + row * step + cls, step);
+        }
+    }
+}
+
 /* n classes of all rows of a tile into block[class][XN_COL_TILE], lanes over rows; missing rows are 0. */
-static inline void XN_T(pack)(real *restrict block, const xn_plane *plane, int64_t rows, int64_t from, int64_t n) {
+static inline void XN_T(pack)(real *restrict block, int64_t stride, const xn_plane *plane, int64_t rows,
+                              int64_t from, int64_t n) {
     const real *x = XN_T(at)(plane, 0, from);
     const int64_t padded = XN_T(padded_rows)(rows);
-    for (int64_t c = 0; c < n; c++)
-        for (int64_t r = rows; r < padded; r++) block[c * XN_COL_TILE + r] = 0;
-    if (plane->row == 1) {
+    for (int64_t c = 0; rows < padded && c < n; c++)
+        for (int64_t r = rows; r < padded; r++) block[c * stride + r] = 0;
+    if (plane->cls == 1) {
+        XN_T(transpose)(block, stride, x, plane->row, rows, n);
+    } else if (plane->row == 1) {
         for (int64_t c = 0; c < n; c++)
-            memcpy(block + c * XN_COL_TILE, x + c * plane->cls, (size_t)rows * sizeof(real));
+            memcpy(block + c * stride, x + c * plane->cls, (size_t)rows * sizeof(real));
     } else {
-        for (int64_t r = 0; r < rows; r++)
-            for (int64_t c = 0; c < n; c++) block[c * XN_COL_TILE + r] = x[r * plane->row + c * plane->cls];
+        for (int64_t c = 0; c < n; c++)
+            for (int64_t r = 0; r < rows; r++) block[c * stride + r] = x[r * plane->row + c * plane->cls];
     }
 }
 
 /* The way back: a packed block into n classes of all rows of an output. */
-static inline void XN_T(unpack)(const xn_plane *plane, const real *restrict block, int64_t rows, int64_t from,
-                                int64_t n) {
+static inline void XN_T(unpack)(const xn_plane *plane, const real *restrict block, int64_t stride, int64_t rows,
+                                int64_t from, int64_t n) {
     real *x = XN_T(at)(plane, 0, from);
-    if (plane->row == 1) {
+    if (plane->cls == 1) {
+        XN_T(transpose)(x, plane->row, block, stride, n, rows);
+    } else if (plane->row == 1) {
         for (int64_t c = 0; c < n; c++)
-            memcpy(x + c * plane->cls, block + c * XN_COL_TILE, (size_t)rows * sizeof(real));
+            memcpy(x + c * plane->cls, block + c * stride, (size_t)rows * sizeof(real));
     } else {
-        for (int64_t r = 0; r < rows; r++)
-            for (int64_t c = 0; c < n; c++) x[r * plane->row + c * plane->cls] = block[c * XN_COL_TILE + r];
+        for (int64_t c = 0; c < n; c++)
+            for (int64_t r = 0; r < rows; r++) x[r * plane->row + c * plane->cls] = block[c * stride + r];
     }
 }
 
 /* The packed counterpart of targets(). */
 static inline void XN_T(pack_targets)(real *restrict block, const xn_tile *t, int64_t from, int64_t n) {
     const real keep = (real)t->keep, spread = (real)t->spread;
+    const int64_t stride = XN_T(stride)(t);
     const int64_t padded = XN_T(padded_rows)(t->rows);
     if (t->target.data) {
-        XN_T(pack)(block, &t->target, t->rows, from, n);
+        XN_T(pack)(block, stride, &t->target, t->rows, from, n);
         if (spread != 0 || keep != 1) {
             for (int64_t c = 0; c < n; c++)
                 for (int64_t r = 0; r < padded; r++)
-                    block[c * XN_COL_TILE + r] = XN_FMA(keep, block[c * XN_COL_TILE + r], spread);
+                    block[c * stride + r] = XN_FMA(keep, block[c * stride + r], spread);
         }
     } else {
         for (int64_t c = 0; c < n; c++)
-            for (int64_t r = 0; r < padded; r++) block[c * XN_COL_TILE + r] = spread;
+            for (int64_t r = 0; r < padded; r++) block[c * stride + r] = spread;
         for (int64_t r = 0; r < t->rows; r++) {
             const int64_t y = t->label[r] - from;
-            if (y >= 0 && y < n) block[y * XN_COL_TILE + r] = keep + spread;
+            if (y >= 0 && y < n) block[y * stride + r] = keep + spread;
         }
     }
     if (t->class_weight) {
         const real *weight = (const real *)t->class_weight + from;
         for (int64_t c = 0; c < n; c++)
-            for (int64_t r = 0; r < padded; r++) block[c * XN_COL_TILE + r] *= weight[c];
+            for (int64_t r = 0; r < padded; r++) block[c * stride + r] *= weight[c];
     }
 }

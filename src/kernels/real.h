@@ -48,7 +48,7 @@ enum {
     XN_T(GROUP) = 4 * XN_LANES,     /* vectors in flight at once, to hide the latency of exp */
     XN_T(FLUSH) = 32 * XN_LANES,    /* elements summed in `real` lanes before they go on in double */
     XN_T(BLOCK) = 128 * XN_LANES,   /* elements whose maximum is taken before they are exponentiated: 8 KB */
-    XN_T(COLS) = XN_COL_BYTES / (XN_COL_TILE * (int)sizeof(real)), /* classes in a packed block */
+    XN_T(PACKED) = XN_COL_BYTES / (int)sizeof(real), /* elements in a packed block of the cols kernels */
     XN_T(WAITING) = 131072,         /* bytes of rows that wait in the cache for their second visit */
     XN_T(COL_FLUSH) = 8             /* classes summed in `real` lanes before they go on in double (cols) */
 };

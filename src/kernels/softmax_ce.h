@@ -26,7 +26,7 @@ static inline int XN_T(is_dense)(const xn_tile *t) {
 }
 
 static inline int XN_T(is_dropped)(const xn_tile *t, int64_t row) {
-    return (t->label && t->label[row] < 0) || t->weight[row] == 0;
+    return t->weight[row] == 0;
 }
 
 static inline int XN_T(wants_planes)(const xn_tile *t) {
@@ -34,7 +34,7 @@ static inline int XN_T(wants_planes)(const xn_tile *t) {
 }
 
 static inline double XN_T(logit_at_label)(const xn_tile *t, int64_t row) {
-    return t->label && t->label[row] >= 0 ? (double)*XN_T(at)(&t->input, row, t->label[row]) : 0;
+    return t->label ? (double)*XN_T(at)(&t->input, row, t->label[row]) : 0;
 }
 
 /* Gives a part a larger maximum: its sums are brought to the new reference. */
@@ -79,10 +79,14 @@ XN_INLINE void XN_T(sum_lanes)(int width, const real *x, real max, XN_T(referenc
 static inline void XN_T(ce_sum)(xn_part *p, const real *x, int64_t n) {
     const real max = (real)p->max;
     const XN_T(reference) ref = XN_T(refer)(max);
-    double total[XN_LANES] = {0}, error[XN_LANES] = {0};
-    ireal count[XN_T(GROUP)] = {0};
+    double total[XN_LANES], error[XN_LANES];
+    ireal count[XN_T(GROUP)];
+    XN_ZERO(total);
+    XN_ZERO(error);
+    XN_ZERO(count);
     for (int64_t j = 0; j < n; j += XN_T(FLUSH)) {
-        real sum[XN_T(GROUP)] = {0};
+        real sum[XN_T(GROUP)];
+        XN_ZERO(sum);
         const int64_t end = XN_T(least)(n, j + XN_T(FLUSH));
         int64_t k = j;
         for (; k + XN_T(GROUP) <= end; k += XN_T(GROUP)) XN_T(sum_lanes)(XN_T(GROUP), x + k, max, ref, sum, count);
@@ -91,7 +95,7 @@ static inline void XN_T(ce_sum)(xn_part *p, const real *x, int64_t n) {
             XN_T(sum_lanes)(XN_LANES, x + k, max, ref, sum + lane, count);
         if (k < end) {
             real tail[XN_LANES];
-            XN_T(padded)(tail, x + k, end - k, -INFINITY);
+            XN_T(last_vector)(tail, x + end, end - k, -INFINITY);
             XN_T(sum_lanes)(XN_LANES, tail, max, ref, sum + lane, count);
         }
         XN_T(flush)(total, error, sum);
@@ -106,9 +110,15 @@ static inline void XN_T(ce_sum)(xn_part *p, const real *x, int64_t n) {
  * targets may well be small enough for the product to fit. A target of 0 counts nothing, even at -inf. */
 static inline void XN_T(ce_dot)(xn_part *p, const real *x, const real *u, int64_t n) {
     const real half_max = p->max == -INFINITY ? 0 : (real)(0.5 * p->max);
-    double dots[XN_LANES] = {0}, dot_error[XN_LANES] = {0}, masses[XN_LANES] = {0}, mass_error[XN_LANES] = {0};
+    double dots[XN_LANES], dot_error[XN_LANES], masses[XN_LANES], mass_error[XN_LANES];
+    XN_ZERO(dots);
+    XN_ZERO(dot_error);
+    XN_ZERO(masses);
+    XN_ZERO(mass_error);
     for (int64_t j = 0; j < n; j += XN_T(FLUSH)) {
-        real dot[XN_T(GROUP)] = {0}, mass[XN_T(GROUP)] = {0};
+        real dot[XN_T(GROUP)], mass[XN_T(GROUP)];
+        XN_ZERO(dot);
+        XN_ZERO(mass);
         const int64_t end = XN_T(least)(n, j + XN_T(FLUSH));
         int64_t k = j;
         for (; k + XN_T(GROUP) <= end; k += XN_T(GROUP)) {
@@ -119,10 +129,17 @@ static inline void XN_T(ce_dot)(xn_part *p, const real *x, const real *u, int64_
                 mass[i] += u[k + i];
             }
         }
-        for (int i = 0; k < end; k++, i++) {
-            const real half = XN_FMA((real)-0.5, x[k], half_max);
-            dot[i] = XN_FMA(u[k], u[k] == 0 ? 0 : half, dot[i]);
-            mass[i] += u[k];
+        for (int lane = 0; k < end; k += XN_LANES, lane += XN_LANES) {
+            real tail_x[XN_LANES], tail_u[XN_LANES];
+            const int64_t n_last = XN_T(least)(end - k, XN_LANES);
+            XN_T(last_vector)(tail_x, x + k + n_last, n_last, 0);
+            XN_T(last_vector)(tail_u, u + k + n_last, n_last, 0);
+#pragma omp simd
+            for (int i = 0; i < XN_LANES; i++) {
+                const real half = XN_FMA((real)-0.5, tail_x[i], half_max);
+                dot[lane + i] = XN_FMA(tail_u[i], tail_u[i] == 0 ? 0 : half, dot[lane + i]);
+                mass[lane + i] += tail_u[i];
+            }
         }
         XN_T(flush)(dots, dot_error, dot);
         XN_T(flush)(masses, mass_error, mass);
@@ -132,32 +149,52 @@ static inline void XN_T(ce_dot)(xn_part *p, const real *x, const real *u, int64_
 }
 
 /* Classes [from, to) of a row, at most one segment. */
-static inline xn_part XN_T(ce_scan)(const xn_tile *t, int64_t row, int64_t from, int64_t to) {
-    xn_part part = {.max = -INFINITY};
-    real buffer[XN_T(BLOCK)];
+static inline void XN_T(ce_scan)(const xn_tile *t, int64_t row, int64_t from, int64_t to, xn_part *part) {
+    *part = (xn_part){.max = -INFINITY};
+    real buffer[XN_T(BLOCK) + XN_LANES];
     const int dense = XN_T(is_dense)(t) && !XN_T(is_dropped)(t, row);
     for (int64_t j = from; j < to; j += XN_T(BLOCK)) {
         const int64_t n = XN_T(least)(to - j, XN_T(BLOCK));
         const real *x = XN_T(at)(&t->input, row, j);
-        XN_T(ce_raise)(&part, XN_T(largest)(x, n));
-        XN_T(ce_sum)(&part, x, n);
-        if (dense) XN_T(ce_dot)(&part, x, XN_T(targets)(t, row, j, n, buffer), n);
+        XN_T(ce_raise)(part, XN_T(largest)(x, n));
+        XN_T(ce_sum)(part, x, n);
+        if (dense) XN_T(ce_dot)(part, x, XN_T(targets)(t, row, j, n, buffer), n);
     }
-    return part;
 }
 
-static inline xn_part XN_T(ce_scan_row)(const xn_tile *t, int64_t row) {
-    xn_part part = XN_T(ce_scan)(t, row, 0, XN_T(least)(t->classes, XN_SEGMENT));
-    for (int64_t from = XN_SEGMENT; from < t->classes; from += XN_SEGMENT)
-        XN_T(ce_merge)(&part, XN_T(ce_scan)(t, row, from, XN_T(least)(t->classes, from + XN_SEGMENT)));
-    part.at_label = XN_T(logit_at_label)(t, row);
-    return part;
+/* Rows of a single block. All their maxima come first: a row alone is one long chain of dependent steps,
+ * and the CPU can only work on several rows at once if the chains are short. */
+static inline void XN_T(ce_scan_short)(const xn_tile *t, int64_t first, int rows, xn_part *part) {
+    real buffer[XN_T(BLOCK) + XN_LANES];
+    for (int i = 0; i < rows; i++)
+        part[i] = (xn_part){.max = (double)XN_T(largest)(XN_T(at)(&t->input, first + i, 0), t->classes)};
+    for (int i = 0; i < rows; i++) {
+        const int64_t row = first + i;
+        const real *x = XN_T(at)(&t->input, row, 0);
+        XN_T(ce_sum)(part + i, x, t->classes);
+        if (XN_T(is_dense)(t) && !XN_T(is_dropped)(t, row))
+            XN_T(ce_dot)(part + i, x, XN_T(targets)(t, row, 0, t->classes, buffer), t->classes);
+        part[i].at_label = XN_T(logit_at_label)(t, row);
+    }
+}
+
+static inline void XN_T(ce_scan_row)(const xn_tile *t, int64_t row, xn_part *part) {
+    XN_T(ce_scan)(t, row, 0, XN_T(least)(t->classes, XN_SEGMENT), part);
+    for (int64_t from = XN_SEGMENT; from < t->classes; from += XN_SEGMENT) {
+        xn_part segment;
+        XN_T(ce_scan)(t, row, from, XN_T(least)(t->classes, from + XN_SEGMENT), &segment);
+        XN_T(ce_merge)(part, segment);
+    }
+    part->at_label = XN_T(logit_at_label)(t, row);
 }
 
 /* From the sums of up to XN_FINISH rows, `first` and on, to their losses and what their outputs need. */
 static inline void XN_T(ce_finish)(const xn_tile *t, int64_t first, int rows, const xn_part *part, XN_T(row) *out) {
     xn_finish f;
-    memset(&f, 0, sizeof f);
+    XN_ZERO(f.max);
+    XN_ZERO(f.rest);
+    XN_ZERO(f.ties);
+    XN_ZERO(f.offset);
     const int dense = XN_T(is_dense)(t);
     for (int i = 0; i < rows; i++) {
         f.max[i] = part[i].max;
@@ -165,7 +202,7 @@ static inline void XN_T(ce_finish)(const xn_tile *t, int64_t first, int rows, co
         f.ties[i] = part[i].ties;
         f.offset[i] = XN_T(offset)((real)part[i].max);
     }
-    xn_finish_rows(&f);
+    xn_finish_rows(&f, XN_T(wants_planes)(t));
     for (int i = 0; i < rows; i++) {
         const int64_t row = first + i;
         const int dropped = XN_T(is_dropped)(t, row);
@@ -201,11 +238,11 @@ static inline void XN_T(exp_scaled)(real *value, const real *x, int64_t n, XN_T(
     }
     if (j < n) {
         real tail[XN_LANES];
-        XN_T(padded)(tail, x + j, n - j, -INFINITY);
+        XN_T(last_vector)(tail, x + n, n - j, -INFINITY);
 #pragma omp simd
         for (int i = 0; i < XN_LANES; i++)
             tail[i] = scale * XN_T(lifted)(tail[i], ref.shift, ref.lowest, ref.magic);
-        memcpy(value + j, tail, (size_t)(n - j) * sizeof(real));
+        memcpy(value + j, tail + (XN_LANES - (n - j)), (size_t)(n - j) * sizeof(real));
     }
 }
 
@@ -223,7 +260,7 @@ static inline void XN_T(ce_grad_at_label)(real *grad, const XN_T(row) *r) {
 
 /* The outputs of classes [from, to) of a row, at most FLUSH of them. */
 static inline void XN_T(ce_write_block)(const xn_tile *t, int64_t row, int64_t from, int64_t n, const XN_T(row) *r) {
-    real p[XN_T(FLUSH)], out[XN_T(FLUSH)], buffer[XN_T(FLUSH)];
+    real p[XN_T(FLUSH)], out[XN_T(FLUSH)], buffer[XN_T(FLUSH) + XN_LANES];
     const real *x = XN_T(at)(&t->input, row, from);
     const real max = r->max, to_one = (real)r->to_one, mass = (real)r->mass, weight = (real)r->weight;
     const real log_s = (real)r->log_s;
@@ -284,14 +321,18 @@ static void XN_T(softmax_ce_rows)(const xn_tile *t) {
     XN_T(row) done[XN_FINISH];
     for (int64_t first = 0; first < t->rows; first += group) {
         const int n = (int)XN_T(least)(t->rows - first, group);
-        for (int i = 0; i < n; i++) part[i] = XN_T(ce_scan_row)(t, first + i);
+        if (t->classes <= XN_T(BLOCK)) {
+            XN_T(ce_scan_short)(t, first, n, part);
+        } else {
+            for (int i = 0; i < n; i++) XN_T(ce_scan_row)(t, first + i, part + i);
+        }
         XN_T(ce_finish)(t, first, n, part, done);
         for (int i = 0; writes && i < n; i++) XN_T(ce_write)(t, first + i, 0, t->classes, done + i);
     }
 }
 
 static void XN_T(softmax_ce_scan)(const xn_tile *t) {
-    *t->part = XN_T(ce_scan)(t, 0, t->from, t->to);
+    XN_T(ce_scan)(t, 0, t->from, t->to, t->part);
 }
 
 static void XN_T(softmax_ce_merge)(const xn_tile *t) {

@@ -3,7 +3,7 @@
  * class axis that is not the last, where neighbours in memory are rows. Template: see real.h. The contract
  * and the formulas are those of softmax_ce.h.
  *
- * Blocks of classes are packed into block[class][XN_COL_TILE], which turns every layout into the one
+ * Blocks of classes are packed into block[class * stride + row], which turns every layout into the one
  * layout that the loops want. A row of more classes than a block holds is read twice when planes are
  * wanted: once for its sums, once for its outputs. */
 
@@ -20,11 +20,12 @@ typedef struct {
 } XN_T(cols_done);
 
 /* Raises the maxima of all rows to include a packed block. */
-static inline void XN_T(cols_raise)(XN_T(cols) *s, const real *block, int64_t padded, int64_t n, int first) {
+static inline void XN_T(cols_raise)(XN_T(cols) *s, const real *block, int64_t stride, int64_t padded, int64_t n,
+                                    int first) {
     real most[XN_COL_TILE];
-    memcpy(most, s->max, sizeof most);
+    for (int64_t r = 0; r < padded; r++) most[r] = s->max[r];
     for (int64_t c = 0; c < n; c++) {
-        const real *x = block + c * XN_COL_TILE;
+        const real *x = block + c * stride;
         for (int64_t r = 0; r < padded; r++) most[r] = x[r] > most[r] ? x[r] : most[r];
     }
     if (!first) {
@@ -38,14 +39,16 @@ static inline void XN_T(cols_raise)(XN_T(cols) *s, const real *block, int64_t pa
             s->dot[r] = part.dot;
         }
     }
-    memcpy(s->max, most, sizeof most);
+    for (int64_t r = 0; r < padded; r++) s->max[r] = most[r];
 }
 
 /* Adds the exponentials of one vector of rows. */
-static inline void XN_T(cols_sum)(XN_T(cols) *s, const real *block, int64_t lane, int64_t n) {
+static inline void XN_T(cols_sum)(XN_T(cols) *s, const real *block, int64_t stride, int64_t lane, int64_t n) {
     real max[XN_LANES], shift[XN_LANES], lowest[XN_LANES], magic[XN_LANES];
-    ireal count[XN_LANES] = {0};
-    double rest[XN_LANES] = {0};
+    ireal count[XN_LANES];
+    double rest[XN_LANES];
+    XN_ZERO(count);
+    XN_ZERO(rest);
 #pragma omp simd
     for (int i = 0; i < XN_LANES; i++) {
         max[i] = s->max[lane + i];
@@ -55,10 +58,11 @@ static inline void XN_T(cols_sum)(XN_T(cols) *s, const real *block, int64_t lane
         magic[i] = ref.magic;
     }
     for (int64_t c = 0; c < n; c += XN_T(COL_FLUSH)) {
-        real sum[XN_LANES] = {0};
+        real sum[XN_LANES];
+        XN_ZERO(sum);
         const int64_t end = XN_T(least)(n, c + XN_T(COL_FLUSH));
         for (int64_t k = c; k < end; k++) {
-            const real *x = block + k * XN_COL_TILE + lane;
+            const real *x = block + k * stride + lane;
 #pragma omp simd
             for (int i = 0; i < XN_LANES; i++) {
                 const real e = XN_T(lifted)(x[i], shift[i], lowest[i], magic[i]);
@@ -76,18 +80,23 @@ static inline void XN_T(cols_sum)(XN_T(cols) *s, const real *block, int64_t lane
 }
 
 /* Adds the targets of one vector of rows; see ce_dot. */
-static inline void XN_T(cols_dot)(XN_T(cols) *s, const real *block, const real *targets, int64_t lane, int64_t n) {
+static inline void XN_T(cols_dot)(XN_T(cols) *s, const real *block, const real *targets, int64_t stride,
+                                  int64_t lane, int64_t n) {
     real half_max[XN_LANES];
-    double dots[XN_LANES] = {0}, masses[XN_LANES] = {0};
+    double dots[XN_LANES], masses[XN_LANES];
+    XN_ZERO(dots);
+    XN_ZERO(masses);
     for (int i = 0; i < XN_LANES; i++) {
         const real max = s->max[lane + i];
         half_max[i] = max == -INFINITY ? 0 : (real)0.5 * max;
     }
     for (int64_t c = 0; c < n; c += XN_T(COL_FLUSH)) {
-        real dot[XN_LANES] = {0}, mass[XN_LANES] = {0};
+        real dot[XN_LANES], mass[XN_LANES];
+        XN_ZERO(dot);
+        XN_ZERO(mass);
         const int64_t end = XN_T(least)(n, c + XN_T(COL_FLUSH));
         for (int64_t k = c; k < end; k++) {
-            const real *x = block + k * XN_COL_TILE + lane, *u = targets + k * XN_COL_TILE + lane;
+            const real *x = block + k * stride + lane, *u = targets + k * stride + lane;
 #pragma omp simd
             for (int i = 0; i < XN_LANES; i++) {
                 const real half = XN_FMA((real)-0.5, x[i], half_max[i]);
@@ -109,28 +118,37 @@ static inline void XN_T(cols_dot)(XN_T(cols) *s, const real *block, const real *
 
 /* The first visit: sums of all rows. A tile of one block leaves it, and its targets, packed. */
 static inline void XN_T(cols_scan)(const xn_tile *t, XN_T(cols) *s, real *block, real *targets) {
-    const int64_t padded = XN_T(padded_rows)(t->rows);
+    const int64_t padded = XN_T(padded_rows)(t->rows), stride = XN_T(stride)(t), cols = XN_T(cols_per_block)(t);
     const int dense = XN_T(is_dense)(t);
-    for (int64_t from = 0; from < t->classes; from += XN_T(COLS)) {
-        const int64_t n = XN_T(least)(t->classes - from, XN_T(COLS));
-        XN_T(pack)(block, &t->input, t->rows, from, n);
-        XN_T(cols_raise)(s, block, padded, n, from == 0);
+    for (int64_t r = 0; r < padded; r++) {
+        s->max[r] = -INFINITY;
+        s->rest[r] = s->ties[r] = s->dot[r] = s->mass[r] = s->at_label[r] = 0;
+    }
+    for (int64_t from = 0; from < t->classes; from += cols) {
+        const int64_t n = XN_T(least)(t->classes - from, cols);
+        XN_T(pack)(block, stride, &t->input, t->rows, from, n);
+        XN_T(cols_raise)(s, block, stride, padded, n, from == 0);
         if (dense) XN_T(pack_targets)(targets, t, from, n);
         for (int64_t lane = 0; lane < padded; lane += XN_LANES) {
-            XN_T(cols_sum)(s, block, lane, n);
-            if (dense) XN_T(cols_dot)(s, block, targets, lane, n);
+            XN_T(cols_sum)(s, block, stride, lane, n);
+            if (dense) XN_T(cols_dot)(s, block, targets, stride, lane, n);
         }
         for (int64_t r = 0; t->label && r < t->rows; r++) {
             const int64_t y = t->label[r] - from;
-            if (y >= 0 && y < n) s->at_label[r] = (double)block[y * XN_COL_TILE + r];
+            if (y >= 0 && y < n) s->at_label[r] = (double)block[y * stride + r];
         }
     }
 }
 
-/* From the sums of one vector-wide group of rows to their losses and what their outputs need. */
+/* From the sums of XN_FINISH rows to their losses and what their outputs need. Lanes beyond the last row
+ * hold nonsense, which nobody reads. */
 static inline void XN_T(cols_finish)(const xn_tile *t, const XN_T(cols) *s, int64_t first, XN_T(cols_done) *d) {
     xn_finish f;
-    const int dense = XN_T(is_dense)(t);
+    double loss[XN_FINISH], weight[XN_FINISH];
+    XN_ZERO(weight);
+    const int dense = XN_T(is_dense)(t), planes = XN_T(wants_planes)(t);
+    const size_t rows = (size_t)XN_T(least)(t->rows - first, XN_FINISH);
+    memcpy(weight, t->weight + first, rows * sizeof(double));
 #pragma omp simd
     for (int i = 0; i < XN_FINISH; i++) {
         f.max[i] = (double)s->max[first + i];
@@ -138,16 +156,18 @@ static inline void XN_T(cols_finish)(const xn_tile *t, const XN_T(cols) *s, int6
         f.ties[i] = s->ties[first + i];
         f.offset[i] = XN_T(offset)(s->max[first + i]);
     }
-    xn_finish_rows(&f);
-    const int rows = (int)XN_T(least)(t->rows - first, XN_FINISH);
-    for (int i = 0; i < rows; i++) {
-        const int64_t row = first + i;
-        const int dropped = XN_T(is_dropped)(t, row);
-        const double loss = dense ? s->mass[row] * f.log_s[i] + s->dot[row] : f.log_s[i] + (f.max[i] - s->at_label[row]);
-        if (t->loss) t->loss[row] = dropped ? 0 : loss * t->weight[row];
-        if (t->lse) t->lse[row] = f.max[i] + f.log_s[i];
-        d->weight[row] = dropped ? 0 : (real)(t->weight[row] * t->grad_scale);
+    xn_finish_rows(&f, planes);
+#pragma omp simd
+    for (int i = 0; i < XN_FINISH; i++) {
+        const double one = f.log_s[i] + (f.max[i] - s->at_label[first + i]);
+        const double all = s->mass[first + i] * f.log_s[i] + s->dot[first + i];
+        const double weighted = weight[i] * (dense ? all : one);
+        loss[i] = weight[i] == 0 ? 0 : weighted;
     }
+    if (t->loss) memcpy(t->loss + first, loss, rows * sizeof(double));
+    if (t->lse)
+        for (size_t i = 0; i < rows; i++) t->lse[first + (int64_t)i] = f.max[i] + f.log_s[i];
+    if (!planes) return;
 #pragma omp simd
     for (int i = 0; i < XN_FINISH; i++) {
         const XN_T(reference) ref = XN_T(refer)(s->max[first + i]);
@@ -158,32 +178,33 @@ static inline void XN_T(cols_finish)(const xn_tile *t, const XN_T(cols) *s, int6
         d->log_s[first + i] = (real)f.log_s[i];
         d->to_one[first + i] = (real)f.to_one[i];
         d->mass[first + i] = dense ? (real)s->mass[first + i] : 1;
+        d->weight[first + i] = (real)(weight[i] * t->grad_scale);
     }
 }
 
 /* Gradients of rows with one target: the probabilities times the weight, less the weight at the label. */
 static inline void XN_T(cols_grad_label)(const xn_tile *t, const XN_T(cols) *s, const XN_T(cols_done) *d,
                                          const real *p, real *out, int64_t from, int64_t n) {
-    const int64_t padded = XN_T(padded_rows)(t->rows);
+    const int64_t padded = XN_T(padded_rows)(t->rows), stride = XN_T(stride)(t);
     for (int64_t c = 0; c < n; c++)
         for (int64_t r = 0; r < padded; r++) {
-            const real slope = p[c * XN_COL_TILE + r] * d->weight[r];
-            out[c * XN_COL_TILE + r] = d->weight[r] == 0 ? 0 : slope;
+            const real slope = p[c * stride + r] * d->weight[r];
+            out[c * stride + r] = d->weight[r] == 0 ? 0 : slope;
         }
     for (int64_t r = 0; r < t->rows; r++) {
         const int64_t y = t->label[r] - from;
         if (y < 0 || y >= n || d->weight[r] == 0) continue;
-        real *grad = out + y * XN_COL_TILE + r;
+        real *grad = out + y * stride + r;
         *grad = s->at_label[r] == (double)s->max[r] ? -d->to_one[r] * d->weight[r] : *grad - d->weight[r];
     }
 }
 
 static inline void XN_T(cols_grad_dense)(const xn_tile *t, const XN_T(cols) *s, const XN_T(cols_done) *d,
                                          const real *block, const real *targets, const real *p, real *out, int64_t n) {
-    const int64_t padded = XN_T(padded_rows)(t->rows);
+    const int64_t padded = XN_T(padded_rows)(t->rows), stride = XN_T(stride)(t);
     for (int64_t c = 0; c < n; c++)
         for (int64_t r = 0; r < padded; r++) {
-            const int64_t k = c * XN_COL_TILE + r;
+            const int64_t k = c * stride + r;
             const real slope = XN_T(ce_slope)(p[k], block[k] == s->max[r], targets[k], d->mass[r], d->to_one[r],
                                               d->weight[r]);
             out[k] = d->weight[r] == 0 ? 0 : slope;
@@ -194,28 +215,28 @@ static inline void XN_T(cols_grad_dense)(const xn_tile *t, const XN_T(cols) *s, 
 static inline void XN_T(cols_write)(const xn_tile *t, const XN_T(cols) *s, const XN_T(cols_done) *d,
                                     const real *block, const real *targets, real *p, real *out, int64_t from,
                                     int64_t n) {
-    const int64_t padded = XN_T(padded_rows)(t->rows);
+    const int64_t padded = XN_T(padded_rows)(t->rows), stride = XN_T(stride)(t);
     for (int64_t c = 0; c < n; c++)
 #pragma omp simd
         for (int64_t r = 0; r < padded; r++)
-            p[c * XN_COL_TILE + r] =
-                d->scale[r] * XN_T(lifted)(block[c * XN_COL_TILE + r], d->shift[r], d->lowest[r], d->magic[r]);
-    if (t->prob.data) XN_T(unpack)(&t->prob, p, t->rows, from, n);
+            p[c * stride + r] =
+                d->scale[r] * XN_T(lifted)(block[c * stride + r], d->shift[r], d->lowest[r], d->magic[r]);
+    if (t->prob.data) XN_T(unpack)(&t->prob, p, stride, t->rows, from, n);
     if (t->log_prob.data) {
         for (int64_t c = 0; c < n; c++)
             for (int64_t r = 0; r < padded; r++)
-                out[c * XN_COL_TILE + r] = (block[c * XN_COL_TILE + r] - s->max[r]) - d->log_s[r];
-        XN_T(unpack)(&t->log_prob, out, t->rows, from, n);
+                out[c * stride + r] = (block[c * stride + r] - s->max[r]) - d->log_s[r];
+        XN_T(unpack)(&t->log_prob, out, stride, t->rows, from, n);
     }
     if (t->hess.data) {
         for (int64_t c = 0; c < n; c++)
             for (int64_t r = 0; r < padded; r++) {
-                const int64_t k = c * XN_COL_TILE + r;
+                const int64_t k = c * stride + r;
                 const real other = block[k] == s->max[r] ? d->to_one[r] : 1 - p[k];
                 const real curve = d->weight[r] * d->mass[r] * (p[k] * other);
                 out[k] = d->weight[r] == 0 ? 0 : curve;
             }
-        XN_T(unpack)(&t->hess, out, t->rows, from, n);
+        XN_T(unpack)(&t->hess, out, stride, t->rows, from, n);
     }
     if (t->grad.data) {
         if (XN_T(is_dense)(t)) {
@@ -223,23 +244,23 @@ static inline void XN_T(cols_write)(const xn_tile *t, const XN_T(cols) *s, const
         } else {
             XN_T(cols_grad_label)(t, s, d, p, out, from, n);
         }
-        XN_T(unpack)(&t->grad, out, t->rows, from, n);
+        XN_T(unpack)(&t->grad, out, stride, t->rows, from, n);
     }
 }
 
 static void XN_T(softmax_ce_cols)(const xn_tile *t) {
-    XN_T(cols) s = {.rest = {0}};
-    XN_T(cols_done) d = {.weight = {0}};
-    _Alignas(64) real block[XN_T(COLS) * XN_COL_TILE], targets[XN_T(COLS) * XN_COL_TILE];
-    _Alignas(64) real p[XN_T(COLS) * XN_COL_TILE], out[XN_T(COLS) * XN_COL_TILE];
-    for (int r = 0; r < XN_COL_TILE; r++) s.max[r] = -INFINITY;
+    XN_T(cols) s;
+    XN_T(cols_done) d;
+    _Alignas(64) real block[XN_T(PACKED)], targets[XN_T(PACKED)];
+    _Alignas(64) real p[XN_T(PACKED)], out[XN_T(PACKED)];
     XN_T(cols_scan)(t, &s, block, targets);
     for (int64_t first = 0; first < t->rows; first += XN_FINISH) XN_T(cols_finish)(t, &s, first, &d);
     if (!XN_T(wants_planes)(t)) return;
-    const int dense = XN_T(is_dense)(t), single = t->classes <= XN_T(COLS);
-    for (int64_t from = 0; from < t->classes; from += XN_T(COLS)) {
-        const int64_t n = XN_T(least)(t->classes - from, XN_T(COLS));
-        if (!single) XN_T(pack)(block, &t->input, t->rows, from, n);
+    const int64_t stride = XN_T(stride)(t), cols = XN_T(cols_per_block)(t);
+    const int dense = XN_T(is_dense)(t), single = t->classes <= cols;
+    for (int64_t from = 0; from < t->classes; from += cols) {
+        const int64_t n = XN_T(least)(t->classes - from, cols);
+        if (!single) XN_T(pack)(block, stride, &t->input, t->rows, from, n);
         if (!single && dense) XN_T(pack_targets)(targets, t, from, n);
         XN_T(cols_write)(t, &s, &d, block, targets, p, out, from, n);
     }
