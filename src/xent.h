@@ -58,6 +58,7 @@ typedef struct {
 
 typedef struct {
     int64_t outer, classes, inner;
+    int classes_last; /* whether no dimension follows the classes: decides the loop order, and so the last bits */
     xn_dtype dtype; /* of input, target, class_weight and the outputs with classes */
     xn_array input; /* logits or probabilities */
 

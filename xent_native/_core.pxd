@@ -51,6 +51,7 @@ cdef extern from "xent.h" nogil:
 
     ctypedef struct xn_problem:
         int64_t outer, classes, inner
+        int classes_last
         xn_dtype dtype
         xn_array input
         xn_labels labels

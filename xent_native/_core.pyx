@@ -152,6 +152,8 @@ def cross_entropy(bint from_logits, x, int dtype, int axis, labels, int label_ty
     if ignored is not None:
         p.has_ignored = 1
         p.ignored = <int64_t> <uint64_t> (ignored & 0xFFFFFFFFFFFFFFFF)
+    if axis < 0:
+        axis += <int> x.ndim
     try:
         take_planes(&buffers, x, dtype, axis, False, &shape, &p.input)
         take_planes(&buffers, target, dtype, axis, False, &shape, &p.target)
@@ -172,6 +174,7 @@ def cross_entropy(bint from_logits, x, int dtype, int axis, labels, int label_ty
                 raise ValueError("class_weight must be contiguous, with one item per class")
             p.class_weight = view.buf
         p.outer, p.classes, p.inner = shape.outer, shape.classes, shape.inner
+        p.classes_last = axis == buffers.view[0].ndim - 1
         with nogil:
             status = xn_softmax_ce(&p) if from_logits else xn_prob_ce(&p)
         if status == XN_INTERRUPTED:

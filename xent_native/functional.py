@@ -100,6 +100,13 @@ def _cross_entropy(
     hess: bool = False,
 ) -> tuple[Any, Any, Any]:
     """(loss, gradient, Hessian), None where not asked for. Every public function ends up here."""
+    if out is None and grad_out is None and sample_weight is None and class_weight is None and not hess:
+        quick = _plain_call(
+            dense, y_true, y_pred, from_logits, axis, ignore_class, label_smoothing, reduction, epsilon,
+            n_threads, grad,
+        )  # fmt: skip
+        if quick is not None:
+            return quick
     given, grad_dtype = _problem.prediction(y_pred)
     axis = _problem.class_axis(axis, given)
     x = _problem.passable(given, axis)
@@ -136,6 +143,37 @@ def _cross_entropy(
         None if slope is None else slope.finish(),
         None if curve is None else curve.finish(),
     )
+
+
+def _plain_call(
+    dense: bool, y_true: Any, y_pred: Any, from_logits: bool, axis: int, ignore_class: Any, label_smoothing: Any,
+    reduction: Any, epsilon: Any, n_threads: Any, grad: bool,
+) -> tuple[Any, Any, None] | None:  # fmt: skip
+    """The call of `_cross_entropy` where arguments are what they nearly always are: plain arrays and defaults.
+
+    Small batches spend more time on checks than on arithmetic. _core checks all that memory safety needs, before
+    it writes; if it refuses, or anything here is unusual, the answer is None, and the thorough way says why.
+    """
+    if type(y_pred) is not np.ndarray or type(y_true) is not np.ndarray or type(axis) is not int:
+        return None
+    code = _problem.FLOATS.get(y_pred.dtype)
+    label_code = 0 if dense else _problem.INTEGERS.get(y_true.dtype)
+    if code is None or label_code is None or (dense and y_true.dtype != y_pred.dtype):
+        return None
+    if n_threads is not None or ignore_class is not None or label_smoothing != 0.0 or epsilon != EPSILON:
+        return None
+    reduced = _problem.REDUCTIONS.get(reduction) if reduction.__class__ is str else None
+    if not reduced:
+        return None
+    slope = np.empty(y_pred.shape, y_pred.dtype) if grad else None
+    try:
+        loss = _core.cross_entropy(
+            from_logits, y_pred, code, axis, None if dense else y_true, label_code, y_true if dense else None, None,
+            0.0, None, None, 0, EPSILON, reduced, runtime.resolve_threads(None), None, 0, None, slope, None, None, None,
+        )  # fmt: skip
+    except (_core.LabelError, ValueError):
+        return None
+    return loss, slope, None
 
 
 def _refuse_overlaps(inputs: dict[str, Any], out: Any, grad_out: Any, hess_out: Any, in_place: bool) -> None:

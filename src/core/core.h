@@ -46,7 +46,8 @@ int64_t xn_row_step(const xn_plan *plan, int64_t outer_stride, int64_t inner_str
 
 xn_status xn_check_problem(const xn_problem *p);
 xn_status xn_run_rows(xn_problem *p, xn_kernel *kernel, int64_t tile_rows);
-int xn_rows_are_vectors(const xn_problem *p); /* whether to lay lanes over the classes of a row */
+/* Whether lanes go over the classes of a row. Strides play no part: a batch of one row has no say in them. */
+int xn_rows_are_vectors(const xn_problem *p);
 int xn_element_size(xn_dtype dtype);
 
 /* What a tile needs besides the kernel: pointers, labels, weights. label and weight hold span.rows. */

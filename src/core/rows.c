@@ -7,7 +7,8 @@
 enum {
     FEW_CLASSES = 112,     /* up to here lanes over rows are faster, on every ISA; fixed, because it fixes the bits */
     JOB_ELEMENTS = 16384, /* what a thread takes at a time */
-    MOST_JOBS = 32768     /* bounds the memory for their sums: 256 KB */
+    MOST_JOBS = 32768,    /* bounds the memory for their sums: 256 KB */
+    STREAM_BYTES = 1 << 24 /* gradients of this size and more go past the cache */
 };
 
 int xn_element_size(xn_dtype dtype) {
@@ -15,7 +16,7 @@ int xn_element_size(xn_dtype dtype) {
 }
 
 int xn_rows_are_vectors(const xn_problem *p) {
-    return p->input.cls == 1 && p->classes > FEW_CLASSES;
+    return p->classes_last && p->classes > FEW_CLASSES;
 }
 
 xn_plan xn_plan_rows(const xn_problem *p, int64_t tile_rows) {
@@ -65,6 +66,7 @@ static void apply_class_weight(const xn_problem *p, int64_t rows, const int64_t 
 
 void xn_fill_tile(const xn_problem *p, const xn_plan *plan, xn_span span, xn_tile *tile, int64_t *label,
                   double *weight) {
+    const int64_t size = xn_element_size(p->dtype);
     *tile = (xn_tile){
         .rows = span.rows,
         .classes = p->classes,
@@ -77,6 +79,7 @@ void xn_fill_tile(const xn_problem *p, const xn_plan *plan, xn_span span, xn_til
         .spread = p->label_smoothing / (double)p->classes,
         .grad_scale = 1,
         .epsilon = p->epsilon,
+        .streams = p->grad.data != p->input.data && p->outer * p->inner >= STREAM_BYTES / size / p->classes,
         .grad = plane_of(&p->grad, p->dtype, plan, span),
         .hess = plane_of(&p->hess, p->dtype, plan, span),
         .prob = plane_of(&p->prob, p->dtype, plan, span),

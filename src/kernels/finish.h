@@ -113,7 +113,8 @@ typedef struct {
     double offset[XN_FINISH];                                /* in: max minus the reference of the sums */
     double log_s[XN_FINISH];   /* log S: the log-sum-exp minus the maximum */
     double scale[XN_FINISH];   /* turns the lifted exp(x - reference) into a probability */
-    double to_one[XN_FINISH];  /* 1 - the largest probability */
+    double largest[XN_FINISH]; /* the largest probability, */
+    double to_one[XN_FINISH];  /* and its distance from 1 */
 } xn_finish;
 
 /* log_s, and with `planes` the rest. A row whose maximum is infinite has no softmax: max - max turns all
@@ -131,6 +132,7 @@ static inline void xn_finish_rows(xn_finish *f, int planes) {
     for (int i = 0; i < XN_FINISH; i++) {
         const double largest = 1.0 / (1.0 + z[i]);
         f->scale[i] = largest * down[i];
+        f->largest[i] = largest;
         f->to_one[i] = z[i] * largest;
     }
 }

@@ -51,6 +51,7 @@ typedef struct {
     double epsilon;             /* probabilities are clipped to [epsilon, 1 - epsilon] */
     double *loss, *lse;         /* [rows], or NULL */
     xn_plane grad, hess, prob, log_prob;
+    int streams;                /* the gradient is larger than the cache, and not the input itself */
     xn_part *part;              /* softmax_ce_scan and softmax_ce_write: sums of the segment, of the row */
     int64_t from, to;           /* softmax_ce_scan and softmax_ce_write: the segment's classes */
 } xn_tile;

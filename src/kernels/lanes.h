@@ -12,6 +12,11 @@ static inline real *XN_T(at)(const xn_plane *plane, int64_t row, int64_t cls) {
     return (real *)plane->data + row * plane->row + cls * plane->cls;
 }
 
+/* Asks for the line of x[j], which may lie beyond the end: fetching never faults. */
+static inline void XN_T(fetch)(const real *x, int64_t j) {
+    __builtin_prefetch((const void *)((uintptr_t)x + (uintptr_t)j * sizeof(real)));
+}
+
 /* The last n < LANES elements before `end` as a vector, behind elements that become `pad`. It loads the LANES
  * elements before `end`, so these must exist: loading just n costs more than the vector's arithmetic. */
 static inline void XN_T(last_vector)(real *vector, const real *end, int64_t n, real pad) {
@@ -62,6 +67,13 @@ static inline void XN_T(flush)(double *restrict total, double *restrict error, c
     }
 }
 
+/* What flush() added up. Next to an infinite sum its error is NaN, and means nothing. */
+static inline double XN_T(flushed)(const double *total, const double *error) {
+    const double sum = XN_T(fold)(total);
+    if (sizeof(real) != sizeof(double)) return sum;
+    return sum - sum == 0 ? sum + XN_T(fold)(error) : sum;
+}
+
 /* The largest of n elements that is not NaN; -inf if there is none. */
 static inline real XN_T(largest)(const real *x, int64_t n) {
     real most[XN_T(GROUP)];
@@ -82,6 +94,16 @@ static inline real XN_T(largest)(const real *x, int64_t n) {
         for (int i = 0; i < XN_LANES; i++) most[i] = tail[i] > most[i] ? tail[i] : most[i];
     }
     return XN_T(fold_largest)(most);
+}
+
+/* n inputs of a row, contiguous: the caller's own memory where it is, else copied to `space`, which has
+ * LANES elements of headroom for last_vector. */
+static inline const real *XN_T(inputs)(const xn_tile *t, int64_t row, int64_t from, int64_t n, real *space) {
+    const real *x = XN_T(at)(&t->input, row, from);
+    if (t->input.cls == 1) return x;
+    for (int i = 0; i < XN_LANES; i++) space[i] = 0;
+    for (int64_t j = 0; j < n; j++) space[XN_LANES + j] = x[j * t->input.cls];
+    return space + XN_LANES;
 }
 
 /* The effective targets of n classes of a row (kernels.h): the caller's own memory where they are just
@@ -188,7 +210,7 @@ static inline void XN_T(pack)(real *restrict block, int64_t stride, const xn_pla
     }
 }
 
-/* The way back: a packed block into n classes of all rows of an output. */
+/* The way back: a packed block into n classes of all rows of an output, with ordinary stores. */
 static inline void XN_T(unpack)(const xn_plane *plane, const real *restrict block, int64_t stride, int64_t rows,
                                 int64_t from, int64_t n) {
     real *x = XN_T(at)(plane, 0, from);

@@ -57,15 +57,20 @@ static inline void XN_T(prob_grad_label)(double p, double sum, double epsilon, d
 }
 
 static inline double XN_T(prob_sum)(const xn_tile *t, int64_t row) {
-    const real *p = XN_T(at)(&t->input, row, 0);
+    real copy[XN_T(FLUSH) + XN_LANES];
     double total[2 * XN_LANES];
     XN_ZERO(total);
-    int64_t j = 0;
-    for (; j + 2 * XN_LANES <= t->classes; j += 2 * XN_LANES) {
+    const int64_t step = t->input.cls == 1 ? t->classes : XN_T(FLUSH);
+    for (int64_t from = 0; from < t->classes; from += step) {
+        const int64_t n = XN_T(least)(t->classes - from, step);
+        const real *p = XN_T(inputs)(t, row, from, n, copy);
+        int64_t j = 0;
+        for (; j + 2 * XN_LANES <= n; j += 2 * XN_LANES) {
 #pragma omp simd
-        for (int i = 0; i < 2 * XN_LANES; i++) total[i] += (double)p[j + i];
+            for (int i = 0; i < 2 * XN_LANES; i++) total[i] += (double)p[j + i];
+        }
+        for (int i = 0; j < n; i++, j++) total[i] += (double)p[j];
     }
-    for (int i = 0; j < t->classes; i++, j++) total[i] += (double)p[j];
     for (int i = 0; i < XN_LANES; i++) total[i] += total[i + XN_LANES];
     return XN_T(fold)(total);
 }
@@ -105,8 +110,8 @@ static inline void XN_T(prob_dot)(const real *p, const real *u, int64_t n, XN_T(
         XN_T(flush)(losses, loss_error, dot);
         XN_T(flush)(masses, mass_error, mass);
     }
-    *loss += XN_T(fold)(losses) + XN_T(fold)(loss_error);
-    *inside += XN_T(fold)(masses) + XN_T(fold)(mass_error);
+    *loss += XN_T(flushed)(losses, loss_error);
+    *inside += XN_T(flushed)(masses, mass_error);
 }
 
 static inline void XN_T(prob_zero)(const xn_tile *t, int64_t row) {
@@ -130,12 +135,12 @@ static inline void XN_T(prob_row_label)(const xn_tile *t, int64_t row) {
 static inline void XN_T(prob_row_dense)(const xn_tile *t, int64_t row, real log_low, real log_high) {
     const double sum = XN_T(prob_sum)(t, row);
     const XN_T(clip) c = XN_T(clip_of)(sum, t->epsilon);
-    real buffer[XN_T(FLUSH) + XN_LANES], block[XN_T(FLUSH)];
+    real buffer[XN_T(FLUSH) + XN_LANES], copy[XN_T(FLUSH) + XN_LANES], block[XN_T(FLUSH)];
     double loss = 0, inside = 0;
     for (int64_t j = 0; j < t->classes; j += XN_T(FLUSH)) {
         const int64_t n = XN_T(least)(t->classes - j, XN_T(FLUSH));
         const real *u = XN_T(targets)(t, row, j, n, buffer);
-        XN_T(prob_dot)(XN_T(at)(&t->input, row, j), u, n, c, log_low, log_high, &loss, &inside);
+        XN_T(prob_dot)(XN_T(inputs)(t, row, j, n, copy), u, n, c, log_low, log_high, &loss, &inside);
     }
     if (t->loss) t->loss[row] = t->weight[row] * loss;
     if (!t->grad.data) return;
@@ -143,7 +148,7 @@ static inline void XN_T(prob_row_dense)(const xn_tile *t, int64_t row, real log_
     const real base = (real)(weight * inside / sum);
     for (int64_t j = 0; j < t->classes; j += XN_T(FLUSH)) {
         const int64_t n = XN_T(least)(t->classes - j, XN_T(FLUSH));
-        const real *p = XN_T(at)(&t->input, row, j), *u = XN_T(targets)(t, row, j, n, buffer);
+        const real *p = XN_T(inputs)(t, row, j, n, copy), *u = XN_T(targets)(t, row, j, n, buffer);
 #pragma omp simd
         for (int64_t i = 0; i < n; i++) block[i] = XN_T(prob_slope)(p[i], u[i], c, base, (real)weight);
         XN_T(put)(&t->grad, row, j, block, n);

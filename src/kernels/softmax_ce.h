@@ -14,7 +14,8 @@
 typedef struct {
     XN_T(reference) ref;
     real max;
-    double log_s, to_one; /* log S; 1 - the probability of the maximum */
+    double log_s;
+    double largest, to_one; /* the probability of the maximum, and its distance from 1 */
     double scale;         /* turns lifted(x) into a probability */
     double weight;        /* of gradient and Hessian; 0 drops the row */
     double mass;          /* U */
@@ -75,8 +76,9 @@ XN_INLINE void XN_T(sum_lanes)(int width, const real *x, real max, XN_T(referenc
     }
 }
 
-/* Adds a block of n logits, none above p->max, to a part. */
-static inline void XN_T(ce_sum)(xn_part *p, const real *x, int64_t n) {
+/* Adds a block of n logits, none above p->max, to a part, and fetches what lies `ahead` elements further:
+ * memory works while this block is computed. */
+static inline void XN_T(ce_sum)(xn_part *p, const real *x, int64_t n, int64_t ahead) {
     const real max = (real)p->max;
     const XN_T(reference) ref = XN_T(refer)(max);
     double total[XN_LANES], error[XN_LANES];
@@ -89,7 +91,10 @@ static inline void XN_T(ce_sum)(xn_part *p, const real *x, int64_t n) {
         XN_ZERO(sum);
         const int64_t end = XN_T(least)(n, j + XN_T(FLUSH));
         int64_t k = j;
-        for (; k + XN_T(GROUP) <= end; k += XN_T(GROUP)) XN_T(sum_lanes)(XN_T(GROUP), x + k, max, ref, sum, count);
+        for (; k + XN_T(GROUP) <= end; k += XN_T(GROUP)) {
+            for (int line = 0; line < 4; line++) XN_T(fetch)(x, k + ahead + line * XN_LANES);
+            XN_T(sum_lanes)(XN_T(GROUP), x + k, max, ref, sum, count);
+        }
         int lane = 0;
         for (; k + XN_LANES <= end; k += XN_LANES, lane += XN_LANES) 
             XN_T(sum_lanes)(XN_LANES, x + k, max, ref, sum + lane, count);
@@ -102,7 +107,7 @@ static inline void XN_T(ce_sum)(xn_part *p, const real *x, int64_t n) {
     }
     int64_t ties = 0;
     for (int i = 0; i < XN_T(GROUP); i++) ties += count[i];
-    p->rest += XN_T(fold)(total) + XN_T(fold)(error);
+    p->rest += XN_T(flushed)(total, error);
     p->ties += (double)ties;
 }
 
@@ -144,20 +149,20 @@ static inline void XN_T(ce_dot)(xn_part *p, const real *x, const real *u, int64_
         XN_T(flush)(dots, dot_error, dot);
         XN_T(flush)(masses, mass_error, mass);
     }
-    p->dot += 2 * (XN_T(fold)(dots) + XN_T(fold)(dot_error));
-    p->mass += XN_T(fold)(masses) + XN_T(fold)(mass_error);
+    p->dot += 2 * XN_T(flushed)(dots, dot_error);
+    p->mass += XN_T(flushed)(masses, mass_error);
 }
 
 /* Classes [from, to) of a row, at most one segment. */
 static inline void XN_T(ce_scan)(const xn_tile *t, int64_t row, int64_t from, int64_t to, xn_part *part) {
     *part = (xn_part){.max = -INFINITY};
-    real buffer[XN_T(BLOCK) + XN_LANES];
+    real buffer[XN_T(BLOCK) + XN_LANES], copy[XN_T(BLOCK) + XN_LANES];
     const int dense = XN_T(is_dense)(t) && !XN_T(is_dropped)(t, row);
     for (int64_t j = from; j < to; j += XN_T(BLOCK)) {
         const int64_t n = XN_T(least)(to - j, XN_T(BLOCK));
-        const real *x = XN_T(at)(&t->input, row, j);
+        const real *x = XN_T(inputs)(t, row, j, n, copy);
         XN_T(ce_raise)(part, XN_T(largest)(x, n));
-        XN_T(ce_sum)(part, x, n);
+        XN_T(ce_sum)(part, x, n, n);
         if (dense) XN_T(ce_dot)(part, x, XN_T(targets)(t, row, j, n, buffer), n);
     }
 }
@@ -165,13 +170,15 @@ static inline void XN_T(ce_scan)(const xn_tile *t, int64_t row, int64_t from, in
 /* Rows of a single block. All their maxima come first: a row alone is one long chain of dependent steps,
  * and the CPU can only work on several rows at once if the chains are short. */
 static inline void XN_T(ce_scan_short)(const xn_tile *t, int64_t first, int rows, xn_part *part) {
-    real buffer[XN_T(BLOCK) + XN_LANES];
-    for (int i = 0; i < rows; i++)
-        part[i] = (xn_part){.max = (double)XN_T(largest)(XN_T(at)(&t->input, first + i, 0), t->classes)};
+    real buffer[XN_T(BLOCK) + XN_LANES], copy[XN_T(BLOCK) + XN_LANES];
+    for (int i = 0; i < rows; i++) {
+        const real *x = XN_T(inputs)(t, first + i, 0, t->classes, copy);
+        part[i] = (xn_part){.max = (double)XN_T(largest)(x, t->classes)};
+    }
     for (int i = 0; i < rows; i++) {
         const int64_t row = first + i;
-        const real *x = XN_T(at)(&t->input, row, 0);
-        XN_T(ce_sum)(part + i, x, t->classes);
+        const real *x = XN_T(inputs)(t, row, 0, t->classes, copy);
+        XN_T(ce_sum)(part + i, x, t->classes, rows * t->input.row);
         if (XN_T(is_dense)(t) && !XN_T(is_dropped)(t, row))
             XN_T(ce_dot)(part + i, x, XN_T(targets)(t, row, 0, t->classes, buffer), t->classes);
         part[i].at_label = XN_T(logit_at_label)(t, row);
@@ -214,6 +221,7 @@ static inline void XN_T(ce_finish)(const xn_tile *t, int64_t first, int rows, co
             .ref = XN_T(refer)((real)f.max[i]),
             .max = (real)f.max[i],
             .log_s = f.log_s[i],
+            .largest = f.largest[i],
             .to_one = f.to_one[i],
             .scale = f.scale[i],
             .weight = dropped ? 0 : t->weight[row] * t->grad_scale,
@@ -223,25 +231,31 @@ static inline void XN_T(ce_finish)(const xn_tile *t, int64_t first, int rows, co
     }
 }
 
-/* value = scale * lifted(x), for n elements. value may be x. */
-static inline void XN_T(exp_scaled)(real *value, const real *x, int64_t n, XN_T(reference) ref, real scale) {
+/* value = top where x is the maximum, else scale * lifted(x): probabilities, or probabilities times a weight.
+ * The largest probability is known to the last bit; the others are at most 1/2, so that their three
+ * roundings stay below 2^-23. */
+XN_INLINE void XN_T(prob_lanes)(int width, real *value, const real *x, XN_T(reference) ref, real max, real scale,
+                                real top) {
+#pragma omp simd
+    for (int i = 0; i < width; i++) {
+        const real logit = x[i];
+        const real p = scale * XN_T(lifted)(logit, ref.shift, ref.lowest, ref.magic);
+        value[i] = logit == max ? top : p;
+    }
+}
+
+/* The same for n elements. value may be x. */
+static inline void XN_T(prob_block)(real *value, const real *x, int64_t n, const XN_T(row) *r, double weight) {
+    const real scale = (real)(r->scale * weight), top = (real)(r->largest * weight), max = r->max;
+    const XN_T(reference) ref = r->ref;
     int64_t j = 0;
-    for (; j + XN_T(GROUP) <= n; j += XN_T(GROUP)) {
-#pragma omp simd
-        for (int i = 0; i < XN_T(GROUP); i++)
-            value[j + i] = scale * XN_T(lifted)(x[j + i], ref.shift, ref.lowest, ref.magic);
-    }
-    for (; j + XN_LANES <= n; j += XN_LANES) {
-#pragma omp simd
-        for (int i = 0; i < XN_LANES; i++)
-            value[j + i] = scale * XN_T(lifted)(x[j + i], ref.shift, ref.lowest, ref.magic);
-    }
+    for (; j + XN_T(GROUP) <= n; j += XN_T(GROUP))
+        XN_T(prob_lanes)(XN_T(GROUP), value + j, x + j, ref, max, scale, top);
+    for (; j + XN_LANES <= n; j += XN_LANES) XN_T(prob_lanes)(XN_LANES, value + j, x + j, ref, max, scale, top);
     if (j < n) {
         real tail[XN_LANES];
         XN_T(last_vector)(tail, x + n, n - j, -INFINITY);
-#pragma omp simd
-        for (int i = 0; i < XN_LANES; i++)
-            tail[i] = scale * XN_T(lifted)(tail[i], ref.shift, ref.lowest, ref.magic);
+        XN_T(prob_lanes)(XN_LANES, tail, tail, ref, max, scale, top);
         memcpy(value + j, tail + (XN_LANES - (n - j)), (size_t)(n - j) * sizeof(real));
     }
 }
@@ -259,15 +273,16 @@ static inline void XN_T(ce_grad_at_label)(real *grad, const XN_T(row) *r) {
 }
 
 /* The outputs of classes [from, to) of a row, at most FLUSH of them. */
-static inline void XN_T(ce_write_block)(const xn_tile *t, int64_t row, int64_t from, int64_t n, const XN_T(row) *r) {
-    real p[XN_T(FLUSH)], out[XN_T(FLUSH)], buffer[XN_T(FLUSH) + XN_LANES];
-    const real *x = XN_T(at)(&t->input, row, from);
+static inline void XN_T(ce_write_block)(const xn_tile *t, int64_t row, int64_t from, int64_t n, const XN_T(row) *r,
+                                        XN_T(stream) *stream) {
+    real p[XN_T(FLUSH)], out[XN_T(FLUSH)], buffer[XN_T(FLUSH) + XN_LANES], copy[XN_T(FLUSH) + XN_LANES];
+    const real *x = XN_T(inputs)(t, row, from, n, copy);
     const real max = r->max, to_one = (real)r->to_one, mass = (real)r->mass, weight = (real)r->weight;
     const real log_s = (real)r->log_s;
     /* In place the gradient overwrites x: it goes last, and what it replaces is kept. */
     real at_max[XN_T(FLUSH)];
     for (int64_t j = 0; j < n; j++) at_max[j] = x[j] == max;
-    XN_T(exp_scaled)(p, x, n, r->ref, (real)r->scale);
+    XN_T(prob_block)(p, x, n, r, 1);
     if (t->log_prob.data) {
         for (int64_t j = 0; j < n; j++) out[j] = (x[j] - max) - log_s;
         XN_T(put)(&t->log_prob, row, from, out, n);
@@ -285,30 +300,48 @@ static inline void XN_T(ce_write_block)(const xn_tile *t, int64_t row, int64_t f
             const real *u = XN_T(targets)(t, row, from, n, buffer);
             for (int64_t j = 0; j < n; j++) out[j] = XN_T(ce_slope)(p[j], at_max[j], u[j], mass, to_one, weight);
         } else {
-            for (int64_t j = 0; j < n; j++) out[j] = p[j] * weight;
+            XN_T(prob_block)(out, x, n, r, r->weight);
             const int64_t y = t->label[row] - from;
             if (y >= 0 && y < n) XN_T(ce_grad_at_label)(out + y, r);
         }
-        XN_T(put)(&t->grad, row, from, out, n);
+        if (t->streams && t->grad.cls == 1) {
+            memcpy(XN_T(stream_open)(stream, XN_T(at)(&t->grad, row, from)), out, (size_t)n * sizeof(real));
+            XN_T(stream_push)(stream, n);
+        } else {
+            XN_T(put)(&t->grad, row, from, out, n);
+        }
     }
 }
 
-/* Only a gradient, of one target: straight into the caller's memory. */
-static inline void XN_T(ce_write_simple)(const xn_tile *t, int64_t row, int64_t from, int64_t to, const XN_T(row) *r) {
+/* Only a gradient, of one target: no other pass over the block than exp. */
+static inline void XN_T(ce_write_simple)(const xn_tile *t, int64_t row, int64_t from, int64_t n, const XN_T(row) *r,
+                                         XN_T(stream) *stream) {
     real *grad = XN_T(at)(&t->grad, row, from);
-    XN_T(exp_scaled)(grad, XN_T(at)(&t->input, row, from), to - from, r->ref, (real)(r->scale * r->weight));
-    const int64_t y = t->label[row];
-    if (y >= from && y < to) XN_T(ce_grad_at_label)(grad + (y - from), r);
+    real *to = t->streams ? XN_T(stream_open)(stream, grad) : grad;
+    XN_T(prob_block)(to, XN_T(at)(&t->input, row, from), n, r, r->weight);
+    const int64_t y = t->label[row] - from;
+    if (y >= 0 && y < n) XN_T(ce_grad_at_label)(to + y, r);
+    if (t->streams) XN_T(stream_push)(stream, n);
 }
 
-static inline void XN_T(ce_write)(const xn_tile *t, int64_t row, int64_t from, int64_t to, const XN_T(row) *r) {
+static inline void XN_T(ce_write)(const xn_tile *t, int64_t row, int64_t from, int64_t to, const XN_T(row) *r,
+                                  XN_T(stream) *stream) {
     const int others = t->hess.data || t->prob.data || t->log_prob.data;
-    if (!others && t->grad.cls == 1 && !XN_T(is_dense)(t) && r->weight != 0) {
-        XN_T(ce_write_simple)(t, row, from, to, r);
-        return;
+    const int simple = !others && t->input.cls == 1 && t->grad.cls == 1 && !XN_T(is_dense)(t) && r->weight != 0;
+    for (int64_t j = from; j < to; j += XN_T(FLUSH)) {
+        const int64_t n = XN_T(least)(to - j, XN_T(FLUSH));
+        if (simple) {
+            XN_T(ce_write_simple)(t, row, j, n, r, stream);
+        } else {
+            XN_T(ce_write_block)(t, row, j, n, r, stream);
+        }
     }
-    for (int64_t j = from; j < to; j += XN_T(FLUSH))
-        XN_T(ce_write_block)(t, row, j, XN_T(least)(to - j, XN_T(FLUSH)), r);
+}
+
+static inline void XN_T(ce_write_end)(const xn_tile *t, XN_T(stream) *stream) {
+    if (!t->streams) return;
+    XN_T(stream_close)(stream);
+    xn_stream_end();
 }
 
 static void XN_T(softmax_ce_rows)(const xn_tile *t) {
@@ -319,6 +352,9 @@ static void XN_T(softmax_ce_rows)(const xn_tile *t) {
     const int64_t group = !writes || cached > XN_FINISH ? XN_FINISH : cached > 1 ? cached : 1;
     xn_part part[XN_FINISH];
     XN_T(row) done[XN_FINISH];
+    XN_T(stream) stream;
+    stream.to = NULL;
+    stream.waiting = 0;
     for (int64_t first = 0; first < t->rows; first += group) {
         const int n = (int)XN_T(least)(t->rows - first, group);
         if (t->classes <= XN_T(BLOCK)) {
@@ -327,8 +363,9 @@ static void XN_T(softmax_ce_rows)(const xn_tile *t) {
             for (int i = 0; i < n; i++) XN_T(ce_scan_row)(t, first + i, part + i);
         }
         XN_T(ce_finish)(t, first, n, part, done);
-        for (int i = 0; writes && i < n; i++) XN_T(ce_write)(t, first + i, 0, t->classes, done + i);
+        for (int i = 0; writes && i < n; i++) XN_T(ce_write)(t, first + i, 0, t->classes, done + i, &stream);
     }
+    XN_T(ce_write_end)(t, &stream);
 }
 
 static void XN_T(softmax_ce_scan)(const xn_tile *t) {
@@ -342,6 +379,10 @@ static void XN_T(softmax_ce_merge)(const xn_tile *t) {
 
 static void XN_T(softmax_ce_write)(const xn_tile *t) {
     XN_T(row) row;
+    XN_T(stream) stream;
+    stream.to = NULL;
+    stream.waiting = 0;
     XN_T(ce_finish)(t, 0, 1, t->part, &row);
-    if (XN_T(wants_planes)(t)) XN_T(ce_write)(t, 0, t->from, t->to, &row);
+    if (XN_T(wants_planes)(t)) XN_T(ce_write)(t, 0, t->from, t->to, &row, &stream);
+    XN_T(ce_write_end)(t, &stream);
 }

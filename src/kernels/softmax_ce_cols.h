@@ -16,7 +16,9 @@ typedef struct {
 /* What the outputs of a tile's rows follow from; arrays over lanes. */
 typedef struct {
     real shift[XN_COL_TILE], lowest[XN_COL_TILE], magic[XN_COL_TILE];
-    real scale[XN_COL_TILE], log_s[XN_COL_TILE], to_one[XN_COL_TILE], mass[XN_COL_TILE], weight[XN_COL_TILE];
+    real scale[XN_COL_TILE], log_s[XN_COL_TILE], largest[XN_COL_TILE], to_one[XN_COL_TILE];
+    real mass[XN_COL_TILE], weight[XN_COL_TILE];
+    real grad_scale[XN_COL_TILE], grad_largest[XN_COL_TILE]; /* scale and largest, times weight */
 } XN_T(cols_done);
 
 /* Raises the maxima of all rows to include a packed block. */
@@ -176,27 +178,46 @@ static inline void XN_T(cols_finish)(const xn_tile *t, const XN_T(cols) *s, int6
         d->magic[first + i] = ref.magic;
         d->scale[first + i] = (real)f.scale[i];
         d->log_s[first + i] = (real)f.log_s[i];
+        d->largest[first + i] = (real)f.largest[i];
         d->to_one[first + i] = (real)f.to_one[i];
+        d->grad_scale[first + i] = (real)(f.scale[i] * (weight[i] * t->grad_scale));
+        d->grad_largest[first + i] = (real)(f.largest[i] * (weight[i] * t->grad_scale));
         d->mass[first + i] = dense ? (real)s->mass[first + i] : 1;
         d->weight[first + i] = (real)(weight[i] * t->grad_scale);
     }
 }
 
+/* Probabilities of a packed block; scale and largest may carry a weight. See prob_lanes. */
+static inline void XN_T(cols_prob)(const xn_tile *t, const XN_T(cols) *s, const XN_T(cols_done) *d, const real *scale,
+                                   const real *largest, const real *block, real *p, int64_t n) {
+    const int64_t padded = XN_T(padded_rows)(t->rows), stride = XN_T(stride)(t);
+    for (int64_t c = 0; c < n; c++) {
+        const real *x = block + c * stride;
+#pragma omp simd
+        for (int64_t r = 0; r < padded; r++) {
+            const real logit = x[r];
+            const real one = scale[r] * XN_T(lifted)(logit, d->shift[r], d->lowest[r], d->magic[r]);
+            p[c * stride + r] = logit == s->max[r] ? largest[r] : one;
+        }
+    }
+}
+
 /* Gradients of rows with one target: the probabilities times the weight, less the weight at the label. */
 static inline void XN_T(cols_grad_label)(const xn_tile *t, const XN_T(cols) *s, const XN_T(cols_done) *d,
-                                         const real *p, real *out, int64_t from, int64_t n) {
+                                         const real *block, real *out, int64_t from, int64_t n) {
     const int64_t padded = XN_T(padded_rows)(t->rows), stride = XN_T(stride)(t);
-    for (int64_t c = 0; c < n; c++)
-        for (int64_t r = 0; r < padded; r++) {
-            const real slope = p[c * stride + r] * d->weight[r];
-            out[c * stride + r] = d->weight[r] == 0 ? 0 : slope;
-        }
+    int dropped = 0;
+    XN_T(cols_prob)(t, s, d, d->grad_scale, d->grad_largest, block, out, n);
     for (int64_t r = 0; r < t->rows; r++) {
+        dropped |= d->weight[r] == 0;
         const int64_t y = t->label[r] - from;
-        if (y < 0 || y >= n || d->weight[r] == 0) continue;
+        if (y < 0 || y >= n) continue;
         real *grad = out + y * stride + r;
         *grad = s->at_label[r] == (double)s->max[r] ? -d->to_one[r] * d->weight[r] : *grad - d->weight[r];
     }
+    for (int64_t c = 0; dropped && c < n; c++)
+        for (int64_t r = 0; r < padded; r++)
+            out[c * stride + r] = d->weight[r] == 0 ? 0 : out[c * stride + r];
 }
 
 static inline void XN_T(cols_grad_dense)(const xn_tile *t, const XN_T(cols) *s, const XN_T(cols_done) *d,
@@ -211,16 +232,37 @@ static inline void XN_T(cols_grad_dense)(const xn_tile *t, const XN_T(cols) *s, 
         }
 }
 
+/* A packed block of the gradient into the caller's memory. Rows that follow each other there are made into
+ * one stretch first, in `rows`; a stretch of neighbouring rows leaves by lines where it begins on one. */
+static inline void XN_T(cols_put_grad)(const xn_tile *t, const real *block, real *rows, int64_t from, int64_t n,
+                                       XN_T(stream) *stream) {
+    const int64_t stride = XN_T(stride)(t), elements = t->rows * n;
+    real *to = XN_T(at)(&t->grad, 0, from);
+    if (t->streams && t->grad.cls == 1 && t->grad.row == n && n == t->classes) {
+        XN_T(transpose)(rows, n, block, stride, n, t->rows);
+        for (int64_t j = 0; j < elements; j += XN_T(FLUSH)) {
+            const int64_t piece = XN_T(least)(elements - j, XN_T(FLUSH));
+            memcpy(XN_T(stream_open)(stream, to + j), rows + j, (size_t)piece * sizeof(real));
+            XN_T(stream_push)(stream, piece);
+        }
+    } else if (t->streams && t->grad.row == 1 && t->rows % XN_LANES == 0 && (uintptr_t)to % 64 == 0 &&
+               t->grad.cls % XN_LANES == 0) {
+        for (int64_t c = 0; c < n; c++)
+            for (int64_t r = 0; r < t->rows; r += XN_LANES)
+                xn_stream_line(to + c * t->grad.cls + r, block + c * stride + r);
+    } else {
+        XN_T(unpack)(&t->grad, block, stride, t->rows, from, n);
+    }
+}
+
 /* The second visit: the outputs of a packed block. `out` is a third block, for what leaves. */
 static inline void XN_T(cols_write)(const xn_tile *t, const XN_T(cols) *s, const XN_T(cols_done) *d,
                                     const real *block, const real *targets, real *p, real *out, int64_t from,
-                                    int64_t n) {
+                                    int64_t n, XN_T(stream) *stream) {
     const int64_t padded = XN_T(padded_rows)(t->rows), stride = XN_T(stride)(t);
-    for (int64_t c = 0; c < n; c++)
-#pragma omp simd
-        for (int64_t r = 0; r < padded; r++)
-            p[c * stride + r] =
-                d->scale[r] * XN_T(lifted)(block[c * stride + r], d->shift[r], d->lowest[r], d->magic[r]);
+    const int dense = XN_T(is_dense)(t);
+    if (t->prob.data || t->hess.data || (t->grad.data && dense))
+        XN_T(cols_prob)(t, s, d, d->scale, d->largest, block, p, n);
     if (t->prob.data) XN_T(unpack)(&t->prob, p, stride, t->rows, from, n);
     if (t->log_prob.data) {
         for (int64_t c = 0; c < n; c++)
@@ -239,12 +281,12 @@ static inline void XN_T(cols_write)(const xn_tile *t, const XN_T(cols) *s, const
         XN_T(unpack)(&t->hess, out, stride, t->rows, from, n);
     }
     if (t->grad.data) {
-        if (XN_T(is_dense)(t)) {
+        if (dense) {
             XN_T(cols_grad_dense)(t, s, d, block, targets, p, out, n);
         } else {
-            XN_T(cols_grad_label)(t, s, d, p, out, from, n);
+            XN_T(cols_grad_label)(t, s, d, block, out, from, n);
         }
-        XN_T(unpack)(&t->grad, out, stride, t->rows, from, n);
+        XN_T(cols_put_grad)(t, out, p, from, n, stream);
     }
 }
 
@@ -256,12 +298,16 @@ static void XN_T(softmax_ce_cols)(const xn_tile *t) {
     XN_T(cols_scan)(t, &s, block, targets);
     for (int64_t first = 0; first < t->rows; first += XN_FINISH) XN_T(cols_finish)(t, &s, first, &d);
     if (!XN_T(wants_planes)(t)) return;
+    XN_T(stream) stream;
+    stream.to = NULL;
+    stream.waiting = 0;
     const int64_t stride = XN_T(stride)(t), cols = XN_T(cols_per_block)(t);
     const int dense = XN_T(is_dense)(t), single = t->classes <= cols;
     for (int64_t from = 0; from < t->classes; from += cols) {
         const int64_t n = XN_T(least)(t->classes - from, cols);
         if (!single) XN_T(pack)(block, stride, &t->input, t->rows, from, n);
         if (!single && dense) XN_T(pack_targets)(targets, t, from, n);
-        XN_T(cols_write)(t, &s, &d, block, targets, p, out, from, n);
+        XN_T(cols_write)(t, &s, &d, block, targets, p, out, from, n, &stream);
     }
+    XN_T(ce_write_end)(t, &stream);
 }

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Large outputs leave past the cache. Template: see real.h.
+ *
+ * An ordinary store first reads the line that it writes to: half as much traffic again. A streaming store
+ * does not, but only if it writes whole lines of 64 bytes; a partial one costs ten times as much. So what
+ * rows produce is lined up in a small buffer, and whole lines go out of it: rows of 100 classes share
+ * lines with their neighbours, and here they are joined. The ends of a stretch leave by ordinary stores. */
+
+#ifndef XN_STREAM_LINE
+#if defined(__AVX512F__) || defined(__AVX__) || defined(__SSE2__)
+#include <immintrin.h>
+#endif
+
+static inline void xn_stream_line(void *to, const void *from) {
+#if defined(__AVX512F__)
+    _mm512_stream_si512((__m512i *)to, _mm512_load_si512(from));
+#elif defined(__AVX__)
+    _mm256_stream_si256((__m256i *)to, _mm256_load_si256((const __m256i *)from));
+    _mm256_stream_si256((__m256i *)to + 1, _mm256_load_si256((const __m256i *)from + 1));
+#elif defined(__SSE2__)
+    for (int i = 0; i < 4; i++) _mm_stream_si128((__m128i *)to + i, _mm_load_si128((const __m128i *)from + i));
+#else
+    memcpy(to, from, 64);
+#endif
+}
+
+/* Streaming stores are not ordered with others: before another thread may look, this must come. */
+static inline void xn_stream_end(void) {
+#if defined(__SSE2__)
+    _mm_sfence();
+#endif
+}
+#define XN_STREAM_LINE 1
+#endif
+
+/* A stretch of memory that is being written from front to back. */
+typedef struct {
+    _Alignas(64) real line[XN_T(FLUSH) + XN_LANES]; /* what has not left yet, first element on a line of `to` */
+    real *to;                                       /* where line[0] goes; NULL: nothing waits */
+    int64_t waiting;
+} XN_T(stream);
+
+/* Writes what waits with ordinary stores. */
+static inline void XN_T(stream_close)(XN_T(stream) *s) {
+    if (s->to && s->waiting) memcpy(s->to, s->line, (size_t)s->waiting * sizeof(real));
+    s->to = NULL;
+    s->waiting = 0;
+}
+
+/* Room for n <= FLUSH elements that shall go to `to`, in `direct` or in the stream's own buffer. */
+static inline real *XN_T(stream_open)(XN_T(stream) *s, real *to) {
+    if (s->to && s->to + s->waiting == to) return s->line + s->waiting;
+    XN_T(stream_close)(s);
+    s->to = to;
+    return s->line;
+}
+
+/* The n elements in the room that stream_open gave are complete: whole lines leave. */
+static inline void XN_T(stream_push)(XN_T(stream) *s, int64_t n) {
+    s->waiting += n;
+    const int64_t past = (int64_t)((uintptr_t)s->to / sizeof(real) % XN_LANES);
+    if (past != 0) { /* the first stretch does not begin on a line: up to there with ordinary stores */
+        const int64_t head = XN_LANES - past;
+        if (s->waiting < head) return;
+        memcpy(s->to, s->line, (size_t)head * sizeof(real));
+        memmove(s->line, s->line + head, (size_t)(s->waiting - head) * sizeof(real));
+        s->to += head;
+        s->waiting -= head;
+    }
+    const int64_t lines = s->waiting / XN_LANES;
+    for (int64_t i = 0; i < lines; i++) xn_stream_line(s->to + i * XN_LANES, s->line + i * XN_LANES);
+    const int64_t gone = lines * XN_LANES;
+    if (lines > 0)
+        for (int i = 0; i < XN_LANES; i++) s->line[i] = s->line[gone + i];
+    s->to += gone;
+    s->waiting -= gone;
+}
