@@ -20,7 +20,7 @@ except ModuleNotFoundError as error:
         name=error.name,
     ) from None
 
-from . import losses, runtime
+from . import losses, runtime, scoring
 from .activations import log_softmax, logsumexp, softmax, to_categorical
 from .functional import (
     categorical_crossentropy,
@@ -46,6 +46,7 @@ __all__ = [
     "log_softmax",
     "logsumexp",
     "losses",
+    "scoring",
     "set_isa",
     "set_num_threads",
     "show_config",

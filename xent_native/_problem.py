@@ -18,10 +18,11 @@ from . import _core
 # The codes of xn_dtype, xn_int_type and xn_reduction in src/xent.h.
 FLOATS = {np.dtype(np.float32): 0, np.dtype(np.float64): 1}
 INTEGERS = {
-    np.dtype(name): code
-    for code, name in enumerate(("i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8"))
+    np.dtype(name): code for code, name in enumerate(("i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8"))
 }
-INTEGERS.update((np.dtype(char), INTEGERS[np.dtype(f"{np.dtype(char).kind}{np.dtype(char).itemsize}")]) for char in "lLqQ")
+INTEGERS.update(
+    (np.dtype(char), INTEGERS[np.dtype(f"{np.dtype(char).kind}{np.dtype(char).itemsize}")]) for char in "lLqQ"
+)
 REDUCTIONS = {
     None: 0,
     "none": 0,
@@ -34,10 +35,7 @@ REDUCTIONS = {
 
 def as_array(name: str, value: Any) -> np.ndarray:
     """Any array-like as an ndarray of numbers, without a copy where there is memory to share."""
-    if type(value) is np.ndarray:
-        array = value
-    else:
-        array = _foreign_array(name, value)
+    array = value if type(value) is np.ndarray else _foreign_array(name, value)
     if array.dtype.kind not in "fiub" and not _is_small_float(array.dtype):
         raise TypeError(f"{name} must hold real numbers; got dtype {array.dtype}")
     return array
@@ -48,7 +46,9 @@ def _foreign_array(name: str, value: Any) -> np.ndarray:
         raise TypeError(f"{name} must be an array; got None")
     if isinstance(value, np.ma.MaskedArray):
         if np.ma.is_masked(value):
-            raise TypeError(f"{name} must not be a masked array: {np.ma.count_masked(value)} items are masked")
+            raise TypeError(
+                f"{name} must not be a masked array: {np.count_nonzero(np.ma.getmaskarray(value))} items are masked"
+            )
         return np.asarray(value.data)
     if hasattr(value, "nnz") and hasattr(value, "toarray"):
         raise TypeError(f"{name} must be dense; got a sparse {type(value).__name__}: use its toarray()")
@@ -137,7 +137,11 @@ def labels(value: Any, x: np.ndarray, axis: int) -> np.ndarray:
             raise ValueError(
                 f"y_true must have shape {rows}, that of y_pred {x.shape} without axis {axis}; got {array.shape}"
             )
-    return array if array.flags.c_contiguous and array.flags.aligned else np.require(array, requirements=["C", "A"])
+    return (
+        array
+        if array.flags.c_contiguous and array.flags.aligned
+        else np.require(array, requirements=["C", "A"])
+    )
 
 
 def targets(value: Any, x: np.ndarray, axis: int) -> np.ndarray:
@@ -160,7 +164,11 @@ def sample_weights(value: Any, x: np.ndarray, axis: int) -> np.ndarray | None:
     rows = row_shape(x, axis)
     if array.shape != rows:
         array = _fit_weights(array, rows)
-    return array if array.flags.c_contiguous and array.flags.aligned else np.require(array, requirements=["C", "A"])
+    return (
+        array
+        if array.flags.c_contiguous and array.flags.aligned
+        else np.require(array, requirements=["C", "A"])
+    )
 
 
 def _fit_weights(array: np.ndarray, rows: tuple[int, ...]) -> np.ndarray:
@@ -172,7 +180,9 @@ def _fit_weights(array: np.ndarray, rows: tuple[int, ...]) -> np.ndarray:
     try:
         return np.broadcast_to(fitted, rows)
     except ValueError:
-        raise ValueError(f"sample_weight must broadcast to one weight per row, shape {rows}; got {shape}") from None
+        raise ValueError(
+            f"sample_weight must broadcast to one weight per row, shape {rows}; got {shape}"
+        ) from None
 
 
 def class_weights(value: Any, x: np.ndarray, axis: int) -> np.ndarray | None:
@@ -259,7 +269,7 @@ def refuse_overlap(name: str, buffer: np.ndarray, others: Mapping[str, Any]) -> 
         if not isinstance(other, np.ndarray) or not np.may_share_memory(buffer, other):
             continue
         try:
-            overlap = np.shares_memory(buffer, other, max_work=10_000)
+            overlap = np.shares_memory(buffer, other, max_work=10_000)  # type: ignore[arg-type]
         except np.exceptions.TooHardError:
             overlap = True
         if overlap:
@@ -271,9 +281,7 @@ def place(index: tuple[int, ...]) -> str:
     return f"index {index[0]}" if len(index) == 1 else f"index {index}"
 
 
-def label_error(
-    error: _core.LabelError, x: np.ndarray, axis: int, ignore_class: int | None
-) -> IndexError:
+def label_error(error: _core.LabelError, x: np.ndarray, axis: int, ignore_class: int | None) -> IndexError:
     """What the user is told of a label that is out of range."""
     row, label = error.args
     rows = row_shape(x, axis)

@@ -21,7 +21,7 @@ def _softmax_plane(x: Any, axis: int, out: Any, logarithm: bool, n_threads: int 
         _problem.output("out", out, given.shape, (dtype,))
         if out is not x:
             _problem.refuse_overlap("out", out, {"x": x})
-    native = out
+    native: np.ndarray = out
     if out is None or dtype != logits.dtype or _problem.passable(out, axis) is not out:
         native = np.empty(logits.shape, logits.dtype)
     _core.cross_entropy(
@@ -29,11 +29,11 @@ def _softmax_plane(x: Any, axis: int, out: Any, logarithm: bool, n_threads: int 
         runtime.resolve_threads(n_threads), None, 0, None, None, None,
         None if logarithm else native, native if logarithm else None,
     )  # fmt: skip
-    if out is None:
-        return native if dtype == native.dtype else native.astype(dtype)
-    if native is not out:
-        out[...] = native
-    return out
+    if native is out or (out is None and dtype == native.dtype):
+        return native
+    result: np.ndarray = np.empty(native.shape, dtype) if out is None else out
+    result[...] = native
+    return result
 
 
 def softmax(x: Any, axis: int = -1, *, out: Any = None, n_threads: int | None = None) -> np.ndarray:
@@ -137,17 +137,17 @@ def logsumexp(x: Any, axis: int = -1, *, out: Any = None, n_threads: int | None 
         _problem.output("out", out, rows, (logits.dtype,))
         _problem.refuse_overlap("out", out, {"x": x})
     direct = out is not None and out.flags.c_contiguous and out.flags.aligned
-    native = out if direct else np.empty(rows, logits.dtype)
+    native: np.ndarray = out if direct else np.empty(rows, logits.dtype)
     code = _problem.FLOATS[logits.dtype]
     _core.cross_entropy(
         True, logits, code, axis, None, 0, None, None, 0.0, None, None, 0, 0.0, 0,
         runtime.resolve_threads(n_threads), None, code, native, None, None, None, None,
     )  # fmt: skip
-    if out is None:
+    if native is out or out is None:
         return native
-    if native is not out:
-        out[...] = native
-    return out
+    result: np.ndarray = out
+    result[...] = native
+    return result
 
 
 def to_categorical(y: Any, num_classes: int | None = None) -> np.ndarray:

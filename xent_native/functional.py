@@ -126,7 +126,12 @@ def _cross_entropy(
     slope = _Plane("grad_out", grad_out, x, axis, grad_dtype) if grad else None
     curve = _Plane("hess_out", hess_out, x, axis, grad_dtype) if hess else None
     if out is not None or grad_out is not None or hess_out is not None:
-        inputs = {"y_pred": y_pred, "y_true": y_true, "sample_weight": sample_weight, "class_weight": class_weight}
+        inputs = {
+            "y_pred": y_pred,
+            "y_true": y_true,
+            "sample_weight": sample_weight,
+            "class_weight": class_weight,
+        }
         _refuse_overlaps(inputs, out, grad_out, hess_out, in_place=bool(from_logits) and grad_out is y_pred)
     dtype_code = _problem.FLOATS[x.dtype]
     try:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -76,7 +76,11 @@ class Loss:
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
         """The reduced loss: a float, or an array with one value per row for ``reduction="none"``."""
         return type(self)._value(
-            y_true, self._predictions(y_pred), sample_weight=sample_weight, reduction=self.reduction, **self._arguments()
+            y_true,
+            self._predictions(y_pred),
+            sample_weight=sample_weight,
+            reduction=self.reduction,
+            **self._arguments(),
         )
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
@@ -107,12 +111,14 @@ class Loss:
         return config
 
     @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Loss:
+    def from_config(cls, config: dict[str, Any]) -> Self:
         """A loss from the dictionary that :meth:`get_config` returned."""
         return cls(**config)
 
     def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and self.get_config() == other.get_config()  # type: ignore[attr-defined]
+        return (
+            isinstance(other, Loss) and type(self) is type(other) and self.get_config() == other.get_config()
+        )
 
     __hash__ = None  # type: ignore[assignment]  # the options may be changed
 
@@ -260,7 +266,7 @@ class SparseCategoricalCrossentropy(Loss):
         self.epsilon = _problem.clip_epsilon(epsilon)
 
 
-_CLASSES: dict[str, type[Loss]] = {
+_CLASSES: dict[str, Callable[..., Loss]] = {
     cls.__name__: cls for cls in (CategoricalCrossentropy, SparseCategoricalCrossentropy)
 }
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
@@ -375,6 +381,6 @@ def deserialize(description: Any) -> Any:
         known = ", ".join(_CLASSES)
         raise ValueError(f"Could not interpret loss identifier: {description!r}; known classes are {known}")
     try:
-        return cls.from_config(dict(description.get("config") or {}))
+        return cls(**(description.get("config") or {}))
     except TypeError as error:
         raise ValueError(f"config of {name} has an option that it does not know: {error}") from None

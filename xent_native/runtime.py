@@ -155,11 +155,14 @@ def set_isa(name: str) -> None:
     'baseline'
     >>> xn.set_isa(before)
     """
-    try:
-        _core.set_isa(name)
-    except (TypeError, ValueError) as error:
-        known = ", ".join(repr(known) for known, supported in _core.isas() if supported)
-        raise ValueError(f"instruction set must be one of {known}; got {name!r} ({error})") from None
+    levels = dict(_core.isas())
+    if not isinstance(name, str) or not levels.get(name):
+        known = ", ".join(repr(level) for level, supported in levels.items() if supported)
+        reason = (
+            "this CPU does not run it" if isinstance(name, str) and name in levels else "there is no such one"
+        )
+        raise ValueError(f"instruction set must be one of {known}; got {name!r}: {reason}")
+    _core.set_isa(name)
 
 
 def config() -> dict[str, object]:

@@ -32,7 +32,7 @@ typedef struct {
     int along_outer; /* a run goes along outer (inner is 1); else along inner, one run for each outer */
     int64_t tile_rows, tiles_per_run, tiles_per_job, jobs, elements_per_job;
 } xn_plan;
-xn_plan xn_plan_rows(const xn_problem *p, int64_t tile_rows);
+xn_plan xn_plan_rows(const xn_problem *p, int64_t rows_per_tile);
 
 /* Some rows of a run: where they start and how many. */
 typedef struct {
@@ -45,7 +45,7 @@ int64_t xn_row_offset(xn_span span, int64_t outer_stride, int64_t inner_stride);
 int64_t xn_row_step(const xn_plan *plan, int64_t outer_stride, int64_t inner_stride);
 
 xn_status xn_check_problem(const xn_problem *p);
-xn_status xn_run_rows(xn_problem *p, xn_kernel *kernel, int64_t tile_rows);
+xn_status xn_run_rows(xn_problem *p, xn_kernel *kernel);
 /* Whether lanes go over the classes of a row. Strides play no part: a batch of one row has no say in them. */
 int xn_rows_are_vectors(const xn_problem *p);
 int xn_element_size(xn_dtype dtype);

@@ -7,6 +7,5 @@ xn_status xn_prob_ce(xn_problem *p) {
     if (sane != XN_OK) return sane;
     if (p->hess.data || p->prob.data || p->log_prob.data || p->lse.data) return XN_BAD_ARGUMENT;
     const xn_kernel_table *k = xn_kernels();
-    if (xn_rows_are_vectors(p)) return xn_run_rows(p, k->prob_ce_rows[p->dtype], XN_ROW_TILE);
-    return xn_run_rows(p, k->prob_ce_cols[p->dtype], xn_col_rows(p->classes, xn_element_size(p->dtype)));
+    return xn_run_rows(p, xn_rows_are_vectors(p) ? k->prob_ce_rows[p->dtype] : k->prob_ce_cols[p->dtype]);
 }

@@ -6,7 +6,10 @@
 
 enum {
     FEW_CLASSES = 112,     /* up to here lanes over rows are faster, on every ISA; fixed, because it fixes the bits */
-    JOB_ELEMENTS = 16384, /* what a thread takes at a time */
+    TILE_BYTES = 32768,
+    JOB_ELEMENTS = 16384, /* the least that a thread takes at a time, */
+    JOBS = 64,            /* and about how many jobs there are before they get larger, */
+    MOST_ELEMENTS = 262144, /* up to this: a kernel fetches ahead, which is lost where another thread goes on */
     MOST_JOBS = 32768,    /* bounds the memory for their sums: 256 KB */
     STREAM_BYTES = 1 << 24 /* gradients of this size and more go past the cache */
 };
@@ -19,15 +22,24 @@ int xn_rows_are_vectors(const xn_problem *p) {
     return p->classes_last && p->classes > FEW_CLASSES;
 }
 
-xn_plan xn_plan_rows(const xn_problem *p, int64_t tile_rows) {
+/* Rows that a kernel is given at once: about 32 KB of them, or what the cols kernels pack. */
+static int64_t tile_rows(const xn_problem *p) {
+    if (!xn_rows_are_vectors(p)) return xn_col_rows(p->classes, xn_element_size(p->dtype));
+    const int64_t rows = TILE_BYTES / (p->classes * xn_element_size(p->dtype));
+    return rows < 1 ? 1 : rows > XN_ROW_TILE ? XN_ROW_TILE : rows;
+}
+
+xn_plan xn_plan_rows(const xn_problem *p, int64_t rows_per_tile) {
     xn_plan plan = {.along_outer = p->inner == 1};
     plan.runs = plan.along_outer ? 1 : p->outer;
     plan.run_rows = plan.along_outer ? p->outer : p->inner;
-    plan.tile_rows = tile_rows;
-    plan.tiles_per_run = (plan.run_rows + tile_rows - 1) / tile_rows;
+    plan.tile_rows = rows_per_tile;
+    plan.tiles_per_run = (plan.run_rows + rows_per_tile - 1) / rows_per_tile;
     const int64_t tiles = plan.runs * plan.tiles_per_run;
-    const int64_t elements = (plan.run_rows < tile_rows ? plan.run_rows : tile_rows) * p->classes;
-    plan.tiles_per_job = elements < JOB_ELEMENTS && elements > 0 ? JOB_ELEMENTS / elements : 1;
+    const int64_t elements = (plan.run_rows < rows_per_tile ? plan.run_rows : rows_per_tile) * p->classes;
+    int64_t wanted = elements * tiles / JOBS;
+    wanted = wanted < JOB_ELEMENTS ? JOB_ELEMENTS : wanted > MOST_ELEMENTS ? MOST_ELEMENTS : wanted;
+    plan.tiles_per_job = elements < wanted && elements > 0 ? wanted / elements : 1;
     if (plan.tiles_per_job * MOST_JOBS < tiles) plan.tiles_per_job = (tiles + MOST_JOBS - 1) / MOST_JOBS;
     plan.jobs = (tiles + plan.tiles_per_job - 1) / plan.tiles_per_job;
     plan.elements_per_job = elements * plan.tiles_per_job;
@@ -136,14 +148,14 @@ xn_status xn_check_problem(const xn_problem *p) {
     return sizes && dtype && one_kind && outputs && input ? XN_OK : XN_BAD_ARGUMENT;
 }
 
-xn_status xn_run_rows(xn_problem *p, xn_kernel *kernel, int64_t tile_rows) {
+xn_status xn_run_rows(xn_problem *p, xn_kernel *kernel) {
     xn_count count;
     const xn_status labels = xn_count_rows(p, &count);
     if (labels != XN_OK) return labels;
     const double divisor = xn_divisor(p->reduction, &count);
     const double scale = divisor == 0 ? 0 : 1 / divisor;
     double few[8], *many = NULL;
-    rows_context c = {p, kernel, xn_plan_rows(p, tile_rows), scale, few};
+    rows_context c = {p, kernel, xn_plan_rows(p, tile_rows(p)), scale, few};
     if (c.plan.jobs > (int64_t)(sizeof few / sizeof few[0])) {
         c.sums = many = malloc((size_t)c.plan.jobs * sizeof(double));
         if (!many) return XN_NO_MEMORY;

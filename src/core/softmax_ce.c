@@ -80,12 +80,6 @@ static xn_status run_wide_rows(xn_problem *p, const xn_kernel_table *k) {
     return status;
 }
 
-/* Rows to a tile of softmax_ce_rows: about 32 KB of logits. */
-static int64_t tile_rows(const xn_problem *p) {
-    const int64_t rows = 32768 / (p->classes * xn_element_size(p->dtype));
-    return rows < 1 ? 1 : rows > XN_ROW_TILE ? XN_ROW_TILE : rows;
-}
-
 static int is_wide(const xn_problem *p) {
     const int64_t rows = p->outer * p->inner;
     return p->classes >= (int64_t)WIDE_SEGMENTS * XN_SEGMENT && rows > 0 && rows < 4 * WIDE_SEGMENTS;
@@ -95,8 +89,7 @@ xn_status xn_softmax_ce(xn_problem *p) {
     const xn_status sane = xn_check_problem(p);
     if (sane != XN_OK) return sane;
     const xn_kernel_table *k = xn_kernels();
-    const int64_t col_rows = xn_col_rows(p->classes, xn_element_size(p->dtype));
-    if (!xn_rows_are_vectors(p)) return xn_run_rows(p, k->softmax_ce_cols[p->dtype], col_rows);
+    if (!xn_rows_are_vectors(p)) return xn_run_rows(p, k->softmax_ce_cols[p->dtype]);
     if (is_wide(p)) return run_wide_rows(p, k);
-    return xn_run_rows(p, k->softmax_ce_rows[p->dtype], tile_rows(p));
+    return xn_run_rows(p, k->softmax_ce_rows[p->dtype]);
 }

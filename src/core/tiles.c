@@ -16,7 +16,7 @@
 
 enum {
     SERIAL_ELEMENTS = 30000,    /* below this a region costs more than it saves: it takes about 14 us to open */
-    ROUND_ELEMENTS = 1 << 26,   /* between two looks at `interrupted`: tens of milliseconds at most */
+    ROUND_ELEMENTS = 1 << 25,   /* between two looks at `interrupted`: tens of milliseconds at most */
     MOST_THREADS_AT_LEAST = 8   /* a caller may ask for more threads than there are CPUs, but not for any number */
 };
 

@@ -17,6 +17,10 @@
 #define XN_FMA64(a, b, c) ((a) * (b) + (c))
 #endif
 
+/* For what lane loops call: a loop with a call in it does not vectorise, and the compiler's own judgement of
+ * what to inline changes with every line nearby. */
+#define XN_INLINE static inline __attribute__((always_inline))
+
 #define XN_LN2_HI 0x1.62e42fee00000p-1 /* 32 bits: n * XN_LN2_HI is exact for |n| < 2^20 */
 #define XN_LN2_LO 0x1.a39ef35793c76p-33
 
@@ -31,20 +35,20 @@ enum {
     _Pragma("omp simd") for (int zero_i = 0; zero_i < (int)(sizeof(array) / sizeof(array)[0]); zero_i++) \
         (array)[zero_i] = 0
 
-static inline double xn_from_bits(uint64_t bits) {
+XN_INLINE double xn_from_bits(uint64_t bits) {
     double value;
     memcpy(&value, &bits, sizeof value);
     return value;
 }
 
-static inline uint64_t xn_to_bits(double value) {
+XN_INLINE uint64_t xn_to_bits(double value) {
     uint64_t bits;
     memcpy(&bits, &value, sizeof bits);
     return bits;
 }
 
 /* exp(r) for |r| <= ln 2 / 2. */
-static inline double xn_exp_reduced(double r) {
+XN_INLINE double xn_exp_reduced(double r) {
     double p = 0x1.af38a9b0ec855p-26;
     p = XN_FMA64(p, r, 0x1.289185613a3d6p-22);
     p = XN_FMA64(p, r, 0x1.71de0dae63bb3p-19);
@@ -60,7 +64,7 @@ static inline double xn_exp_reduced(double r) {
 }
 
 /* exp(d) for d <= 0: 0 below -700, where no sum would notice. NaN stays NaN. */
-static inline double xn_exp_negative(double d) {
+XN_INLINE double xn_exp_negative(double d) {
     const double magic = 0x1.8p52 + 1023.0;
     const double clamped = d < -700.0 ? -700.0 : d;
     const double k = XN_FMA64(clamped, 0x1.71547652b82fep+0, magic);
@@ -71,7 +75,7 @@ static inline double xn_exp_negative(double d) {
 }
 
 /* log(2^e (1 + f)) for sqrt(1/2) - 1 <= f <= sqrt(2) - 1; relative to the result, also for tiny f. */
-static inline double xn_log_parts(double e, double f) {
+XN_INLINE double xn_log_parts(double e, double f) {
     const double s = f / (2.0 + f);
     const double w = s * s;
     const double half = 0.5 * f * f;
@@ -87,7 +91,7 @@ static inline double xn_log_parts(double e, double f) {
 }
 
 /* log(u + c) for u > 0 and a correction c of at most half an ulp of u. NaN stays NaN, 0 gives -inf. */
-static inline double xn_log_corrected(double u, double c) {
+XN_INLINE double xn_log_corrected(double u, double c) {
     const uint64_t offset = UINT64_C(0x3ff0000000000000) - UINT64_C(0x3fe6a09e00000000); /* 1 over sqrt(1/2) */
     const uint64_t bits = xn_to_bits(u) + offset;
     const uint64_t biased = bits >> 52;
@@ -100,7 +104,7 @@ static inline double xn_log_corrected(double u, double c) {
 }
 
 /* log(1 + z) for z >= 0, to the last digits of z however small; NaN stays NaN. */
-static inline double xn_log1p(double z) {
+XN_INLINE double xn_log1p(double z) {
     const double u = 1.0 + z;
     const double back = u - 1.0;
     const double c = (1.0 - (u - back)) + (z - back);

@@ -13,13 +13,13 @@ static inline real *XN_T(at)(const xn_plane *plane, int64_t row, int64_t cls) {
 }
 
 /* Asks for the line of x[j], which may lie beyond the end: fetching never faults. */
-static inline void XN_T(fetch)(const real *x, int64_t j) {
+XN_INLINE void XN_T(fetch)(const real *x, int64_t j) {
     __builtin_prefetch((const void *)((uintptr_t)x + (uintptr_t)j * sizeof(real)));
 }
 
 /* The last n < LANES elements before `end` as a vector, behind elements that become `pad`. It loads the LANES
  * elements before `end`, so these must exist: loading just n costs more than the vector's arithmetic. */
-static inline void XN_T(last_vector)(real *vector, const real *end, int64_t n, real pad) {
+XN_INLINE void XN_T(last_vector)(real *vector, const real *end, int64_t n, real pad) {
     const ireal skip = (ireal)(XN_LANES - n);
 #pragma omp simd
     for (ireal i = 0; i < XN_LANES; i++) {
@@ -29,7 +29,7 @@ static inline void XN_T(last_vector)(real *vector, const real *end, int64_t n, r
 }
 
 /* Sum of LANES doubles. The loops are written out: with a variable width they would stay scalar. */
-static inline double XN_T(fold)(const double *lanes) {
+XN_INLINE double XN_T(fold)(const double *lanes) {
     double four[4];
     for (int i = 0; i < 4; i++) {
         four[i] = lanes[i] + lanes[i + 4];
@@ -38,7 +38,7 @@ static inline double XN_T(fold)(const double *lanes) {
     return (four[0] + four[2]) + (four[1] + four[3]);
 }
 
-static inline real XN_T(larger)(real a, real b) {
+XN_INLINE real XN_T(larger)(real a, real b) {
     return a > b ? a : b;
 }
 
@@ -54,7 +54,7 @@ static inline real XN_T(fold_largest)(real *lanes) {
 }
 
 /* total += sums of four vectors; float32 sums go on in double, float64 sums carry their rounding errors. */
-static inline void XN_T(flush)(double *restrict total, double *restrict error, const real *restrict sum) {
+XN_INLINE void XN_T(flush)(double *restrict total, double *restrict error, const real *restrict sum) {
 #pragma omp simd
     for (int i = 0; i < XN_LANES; i++) {
         const double more = (double)((sum[i] + sum[i + XN_LANES]) + (sum[i + 2 * XN_LANES] + sum[i + 3 * XN_LANES]));

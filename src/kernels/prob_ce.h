@@ -24,19 +24,19 @@ static inline XN_T(clip) XN_T(clip_of)(double sum, double epsilon) {
 }
 
 /* -log(clip(p / S)); log_low and log_high are the values at the bounds. */
-static inline real XN_T(prob_loss)(real p, XN_T(clip) c, real log_low, real log_high) {
+XN_INLINE real XN_T(prob_loss)(real p, XN_T(clip) c, real log_low, real log_high) {
     const real inside = XN_T(log_quotient)(p, c.inverse, c.inverse_low);
     const real above = p > c.high ? log_high : inside;
     return -(p < c.low ? log_low : above);
 }
 
-static inline real XN_T(is_inside)(real p, XN_T(clip) c) {
+XN_INLINE real XN_T(is_inside)(real p, XN_T(clip) c) {
     const real below = p > c.high ? (real)0 : (real)1;
     return p < c.low ? (real)0 : below;
 }
 
 /* weight (inside_mass / S - u / p), where `base` is the first term, weight included. */
-static inline real XN_T(prob_slope)(real p, real u, XN_T(clip) c, real base, real weight) {
+XN_INLINE real XN_T(prob_slope)(real p, real u, XN_T(clip) c, real base, real weight) {
     const real other = XN_T(is_inside)(p, c) != 0 ? u / p : 0;
     return XN_FMA(-weight, other, base);
 }

@@ -40,9 +40,6 @@
 #define XN_FMA(a, b, c) __builtin_fma(a, b, c)
 #endif
 
-/* Lane loops whose trip count becomes a constant only when they are inlined. */
-#define XN_INLINE static inline __attribute__((always_inline))
-
 enum {
     XN_T(LANES) = XN_LANES,         /* one virtual vector: 64 bytes */
     XN_T(GROUP) = 4 * XN_LANES,     /* vectors in flight at once, to hide the latency of exp */

@@ -44,8 +44,19 @@ static inline void XN_T(cols_raise)(XN_T(cols) *s, const real *block, int64_t st
     for (int64_t r = 0; r < padded; r++) s->max[r] = most[r];
 }
 
+/* Asks for a line of the next tile: as many calls as this tile has lines, one with each vector that is computed. */
+XN_INLINE void XN_T(cols_fetch)(const xn_tile *t, int64_t lane, int64_t from, int64_t k, int64_t n) {
+    if (t->input.cls == 1) {
+        XN_T(fetch)(t->input.data, t->rows * t->input.row + lane * n + k * XN_LANES);
+    } else {
+        XN_T(fetch)(t->input.data, (t->rows + lane) * t->input.row + (from + k) * t->input.cls);
+    }
+}
+
 /* Adds the exponentials of one vector of rows. */
-static inline void XN_T(cols_sum)(XN_T(cols) *s, const real *block, int64_t stride, int64_t lane, int64_t n) {
+static inline void XN_T(cols_sum)(const xn_tile *t, XN_T(cols) *s, const real *block, int64_t lane, int64_t from,
+                                  int64_t n) {
+    const int64_t stride = XN_T(stride)(t);
     real max[XN_LANES], shift[XN_LANES], lowest[XN_LANES], magic[XN_LANES];
     ireal count[XN_LANES];
     double rest[XN_LANES];
@@ -65,6 +76,7 @@ static inline void XN_T(cols_sum)(XN_T(cols) *s, const real *block, int64_t stri
         const int64_t end = XN_T(least)(n, c + XN_T(COL_FLUSH));
         for (int64_t k = c; k < end; k++) {
             const real *x = block + k * stride + lane;
+            XN_T(cols_fetch)(t, lane, from, k, n);
 #pragma omp simd
             for (int i = 0; i < XN_LANES; i++) {
                 const real e = XN_T(lifted)(x[i], shift[i], lowest[i], magic[i]);
@@ -132,7 +144,7 @@ static inline void XN_T(cols_scan)(const xn_tile *t, XN_T(cols) *s, real *block,
         XN_T(cols_raise)(s, block, stride, padded, n, from == 0);
         if (dense) XN_T(pack_targets)(targets, t, from, n);
         for (int64_t lane = 0; lane < padded; lane += XN_LANES) {
-            XN_T(cols_sum)(s, block, stride, lane, n);
+            XN_T(cols_sum)(t, s, block, lane, from, n);
             if (dense) XN_T(cols_dot)(s, block, targets, stride, lane, n);
         }
         for (int64_t r = 0; t->label && r < t->rows; r++) {
@@ -299,8 +311,7 @@ static void XN_T(softmax_ce_cols)(const xn_tile *t) {
     for (int64_t first = 0; first < t->rows; first += XN_FINISH) XN_T(cols_finish)(t, &s, first, &d);
     if (!XN_T(wants_planes)(t)) return;
     XN_T(stream) stream;
-    stream.to = NULL;
-    stream.waiting = 0;
+    XN_T(stream_start)(&stream);
     const int64_t stride = XN_T(stride)(t), cols = XN_T(cols_per_block)(t);
     const int dense = XN_T(is_dense)(t), single = t->classes <= cols;
     for (int64_t from = 0; from < t->classes; from += cols) {

@@ -40,6 +40,11 @@ typedef struct {
     int64_t waiting;
 } XN_T(stream);
 
+static inline void XN_T(stream_start)(XN_T(stream) *s) {
+    s->to = NULL;
+    s->waiting = 0;
+}
+
 /* Writes what waits with ordinary stores. */
 static inline void XN_T(stream_close)(XN_T(stream) *s) {
     if (s->to && s->waiting) memcpy(s->to, s->line, (size_t)s->waiting * sizeof(real));

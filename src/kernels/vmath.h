@@ -12,13 +12,13 @@
  * Precision of lifted: within 1 ulp with FMA, 2 ulp without. NaN gives NaN. -inf, and whatever is too
  * small for the exponent, gives exactly 0. Coefficients: src/coefficients.py. */
 
-static inline real XN_T(from_bits)(ireal bits) {
+XN_INLINE real XN_T(from_bits)(ireal bits) {
     real value;
     memcpy(&value, &bits, sizeof value);
     return value;
 }
 
-static inline ireal XN_T(to_bits)(real value) {
+XN_INLINE ireal XN_T(to_bits)(real value) {
     ireal bits;
     memcpy(&bits, &value, sizeof bits);
     return bits;
@@ -51,7 +51,7 @@ typedef struct {
     real magic;  /* adding it rounds to an integer whose low bits are the biased exponent of the scale */
 } XN_T(reference);
 
-static inline XN_T(reference) XN_T(refer)(real max) {
+XN_INLINE XN_T(reference) XN_T(refer)(real max) {
     const real size = max < 0 ? -max : max;
     const real shift = size <= XN_REAL_DIRECT ? 0 : max;
     const real direct = size <= XN_REAL_DIRECT ? max : 0;
@@ -62,14 +62,14 @@ static inline XN_T(reference) XN_T(refer)(real max) {
 }
 
 /* max minus the reference, as exp_reduced wants it; 0 where the maximum itself is the reference. */
-static inline double XN_T(offset)(real max) {
+XN_INLINE double XN_T(offset)(real max) {
     const real size = max < 0 ? -max : max;
     const real direct = size <= XN_REAL_DIRECT ? max : 0;
     const double n = (double)(XN_FMA(direct, XN_REAL_LOG2E, XN_REAL_ROUND) - XN_REAL_ROUND);
     return XN_FMA64(n, -XN_LN2_LO, XN_FMA64(n, -XN_LN2_HI, (double)direct));
 }
 
-static inline real XN_T(exp_reduced)(real r) {
+XN_INLINE real XN_T(exp_reduced)(real r) {
 #if XN_REAL == 32
     real p = 0x1.6d110ap-10f;
     p = XN_FMA(p, r, 0x1.120b6ep-7f);
@@ -83,7 +83,7 @@ static inline real XN_T(exp_reduced)(real r) {
 #endif
 }
 
-static inline real XN_T(lifted)(real x, real shift, real lowest, real magic) {
+XN_INLINE real XN_T(lifted)(real x, real shift, real lowest, real magic) {
     real d = x - shift;
     d = lowest > d ? lowest : d; /* in this order NaN passes */
     const real k = XN_FMA(d, XN_REAL_LOG2E, magic);
@@ -93,7 +93,7 @@ static inline real XN_T(lifted)(real x, real shift, real lowest, real magic) {
 }
 
 /* log(1 + f) - and e ln 2 more - for sqrt(1/2) - 1 <= f <= sqrt(2) - 1. */
-static inline real XN_T(log_parts)(real e, real f) {
+XN_INLINE real XN_T(log_parts)(real e, real f) {
 #if XN_REAL == 32
     real p = -0x1.43b246p-4f;
     p = XN_FMA(p, f, 0x1.02814ep-3f);
@@ -113,7 +113,7 @@ static inline real XN_T(log_parts)(real e, real f) {
 
 /* log(p / S), where 1 / S is given in two parts: the quotient near 1 keeps the digits of its distance
  * from 1, which a rounded quotient would lose. For normal quotients below 2; NaN stays NaN. */
-static inline real XN_T(log_quotient)(real p, real inverse, real inverse_low) {
+XN_INLINE real XN_T(log_quotient)(real p, real inverse, real inverse_low) {
     const ireal one = XN_T(to_bits)(1), middle = XN_T(to_bits)((real)0.70710678118654752);
     const ireal offset = one - middle;
     const ureal bits = (ureal)(XN_T(to_bits)(p * inverse) + offset);

@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Types of the compiled module."""
+
+from typing import Any
+
+import numpy as np
+
+_Array = np.ndarray[Any, np.dtype[Any]]
+
+class LabelError(Exception): ...
+
+def collapses(array: _Array, axis: int) -> bool: ...
+def cross_entropy(
+    from_logits: bool,
+    x: _Array,
+    dtype: int,
+    axis: int,
+    labels: _Array | None,
+    label_type: int,
+    target: _Array | None,
+    ignored: int | None,
+    label_smoothing: float,
+    class_weight: _Array | None,
+    sample_weight: _Array | None,
+    weight_dtype: int,
+    epsilon: float,
+    reduction: int,
+    n_threads: int,
+    loss: _Array | None,
+    loss_dtype: int,
+    lse: _Array | None,
+    grad: _Array | None,
+    hess: _Array | None,
+    prob: _Array | None,
+    log_prob: _Array | None,
+) -> float: ...
+def isa() -> str: ...
+def isas() -> list[tuple[str, bool]]: ...
+def kernels() -> list[str]: ...
+def set_isa(name: str) -> None: ...
+def has_openmp() -> bool: ...
+def max_threads() -> int: ...
