@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The roofline: how fast memory can be read and copied, measured beside every case in the same run.
+
+Absolute speeds of a machine move by a fifth from hour to hour, so a figure is only worth something as a
+fraction of what memory gave in the same minute. R is a sum over an array on all threads, W a copy with
+streaming stores (bytes read + bytes written). The loops are in roofline.c, which the C compiler builds for
+this very CPU on first use; without a compiler NumPy stands in, on one thread, and the result says so.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+SOURCE = Path(__file__).with_name("roofline.c")
+FLAGS = ("-O3", "-march=native", "-fopenmp", "-shared", "-fPIC")
+
+
+def cache_folder() -> Path:
+    """Where the compiled helper is kept between runs."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    folder = Path(base) / "xent_native-bench"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if os.access(folder, os.W_OK):
+            return folder
+    except OSError:
+        pass
+    return Path(tempfile.mkdtemp(prefix="xent_native-bench-"))
+
+
+def build() -> ctypes.CDLL:
+    """The compiled helper; OSError says why there is none."""
+    compiler = os.environ.get("CC") or shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+    if compiler is None:
+        raise OSError("no C compiler found")
+    # The name changes with whatever would change the code: the source, the flags, the compiler, the CPU.
+    key = [SOURCE.read_text(), *FLAGS, compiler, _cpu_flags()]
+    path = cache_folder() / f"roofline-{hashlib.sha256(repr(key).encode()).hexdigest()[:16]}.so"
+    if not path.exists():
+        unfinished = path.with_suffix(f".{os.getpid()}")
+        command = [*compiler.split(), *FLAGS, str(SOURCE), "-o", str(unfinished)]
+        run = subprocess.run(command, capture_output=True, text=True, check=False)
+        if run.returncode != 0:
+            raise OSError(f"{' '.join(command)} failed: {run.stderr.strip()[-500:]}")
+        os.replace(unfinished, path)
+    helper = ctypes.CDLL(str(path))
+    pointer, count = ctypes.c_void_p, ctypes.c_int64
+    helper.roofline_kind.restype = ctypes.c_char_p
+    helper.roofline_read.restype = ctypes.c_double
+    helper.roofline_read.argtypes = (pointer, count, ctypes.c_int)
+    helper.roofline_copy.restype = None
+    helper.roofline_copy.argtypes = (pointer, pointer, count, ctypes.c_int)
+    return helper
+
+
+def _cpu_flags() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return ""
+    return next((line for line in lines if line.startswith(("flags", "Features"))), "")
+
+
+class Roofline:
+    """Two arrays of `megabytes` MiB each, and the calls that read and copy them.
+
+    Attributes
+    ----------
+    kind : str
+        Which loops were measured: what the C helper was compiled to, or why NumPy stands in.
+    read_bytes, copy_bytes : int
+        Memory traffic of one :meth:`read` and one :meth:`copy`.
+    """
+
+    def __init__(self, megabytes: float, threads: int) -> None:
+        count = max(128, int(megabytes * 2**20) // 4 // 128 * 128)
+        self.threads = threads
+        self._source = _aligned(count)
+        self._target = _aligned(count)
+        self._source[:] = 1.0
+        self._target[:] = 0.0  # touches the pages: their first use must not be timed
+        self.read_bytes = self._source.nbytes
+        self.copy_bytes = 2 * self._source.nbytes
+        self._helper: ctypes.CDLL | None
+        try:
+            self._helper = build()
+            self.kind = f"C, {self._helper.roofline_kind().decode()}"
+        except OSError as error:
+            self._helper = None
+            self.threads = 1
+            self.kind = f"NumPy on one thread ({error})"
+
+    def read(self) -> float:
+        """Read the array once; the sum is returned."""
+        if self._helper is None:
+            return float(self._source.max())  # np.sum adds pairwise, which holds it back
+        return float(self._helper.roofline_read(self._source.ctypes.data, self._source.size, self.threads))
+
+    def copy(self) -> np.ndarray:
+        """Copy the array once; the copy is returned."""
+        if self._helper is None:
+            np.copyto(self._target, self._source)
+        else:
+            pointers = (self._target.ctypes.data, self._source.ctypes.data)
+            self._helper.roofline_copy(*pointers, self._source.size, self.threads)
+        return self._target
+
+
+def _aligned(count: int) -> np.ndarray:
+    """`count` floats at an address that is a multiple of 64, as the streaming stores need."""
+    buffer = np.empty(4 * count + 64, np.uint8)
+    start = -buffer.ctypes.data % 64
+    return buffer[start : start + 4 * count].view(np.float32)
