@@ -9,9 +9,11 @@ in _problem.py.
 """
 
 from cpython.buffer cimport PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
-from cpython.exc cimport PyErr_CheckSignals
 from libc.stdint cimport int64_t, uint64_t, uintptr_t
 from libc.string cimport memset
+
+cdef extern from "Python.h":
+    int PyErr_CheckSignals() noexcept  # the exception that it sets stays pending until cross_entropy raises it
 
 cdef enum:
     MAX_BUFFERS = 12

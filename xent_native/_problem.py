@@ -192,9 +192,10 @@ def class_weights(value: Any, x: np.ndarray, axis: int) -> np.ndarray | None:
     classes = x.shape[axis]
     if isinstance(value, Mapping):
         dense = np.ones(classes, x.dtype)
-        for index, weight in value.items():
+        for key, weight in value.items():
+            index = int(key) if isinstance(key, str) and key.isdecimal() else key  # as JSON writes it
             if not isinstance(index, int | np.integer) or not 0 <= index < classes:
-                raise ValueError(f"class_weight must have keys in [0, {classes}); got {index!r}")
+                raise ValueError(f"class_weight must have keys in [0, {classes}); got {key!r}")
             dense[index] = weight
         return dense
     array = as_array("class_weight", value)

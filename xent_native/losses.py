@@ -128,11 +128,11 @@ class Loss:
 
 
 def _plain(value: Any) -> Any:
-    """NumPy's arrays and scalars as lists and numbers, keys of mappings as they are."""
+    """NumPy's arrays and scalars as lists and numbers, keys of mappings as JSON writes them."""
     if isinstance(value, np.ndarray | np.generic):
         return value.tolist()
     if isinstance(value, dict):
-        return {_plain(key): _plain(item) for key, item in value.items()}
+        return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     return value

@@ -12,20 +12,19 @@
 
 /* A row, or a lane, after its probabilities were summed. */
 typedef struct {
-    real low, high;             /* epsilon S and (1 - epsilon) S: where p is clipped */
-    real inverse, inverse_low;  /* 1 / S in two parts */
+    real low, high;              /* epsilon S and (1 - epsilon) S: where p is clipped */
+    real sum, sum_low, inverse;  /* S in two parts, 1 / S */
 } XN_T(clip);
 
 static inline XN_T(clip) XN_T(clip_of)(double sum, double epsilon) {
-    const double inverse = 1 / sum;
-    XN_T(clip) c = {(real)(epsilon * sum), (real)((1 - epsilon) * sum), (real)inverse, 0};
-    c.inverse_low = (real)(inverse - (double)c.inverse);
+    XN_T(clip) c = {(real)(epsilon * sum), (real)((1 - epsilon) * sum), (real)sum, 0, (real)(1 / sum)};
+    c.sum_low = (real)(sum - (double)c.sum);
     return c;
 }
 
 /* -log(clip(p / S)); log_low and log_high are the values at the bounds. */
 XN_INLINE real XN_T(prob_loss)(real p, XN_T(clip) c, real log_low, real log_high) {
-    const real inside = XN_T(log_quotient)(p, c.inverse, c.inverse_low);
+    const real inside = XN_T(log_quotient)(p, c.sum, c.sum_low, c.inverse);
     const real above = p > c.high ? log_high : inside;
     return -(p < c.low ? log_low : above);
 }

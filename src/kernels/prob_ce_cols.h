@@ -4,12 +4,12 @@
 
 typedef struct {
     double sum[XN_COL_TILE], at_label[XN_COL_TILE], loss[XN_COL_TILE], inside[XN_COL_TILE];
-    real low[XN_COL_TILE], high[XN_COL_TILE], inverse[XN_COL_TILE], inverse_low[XN_COL_TILE];
+    real low[XN_COL_TILE], high[XN_COL_TILE], whole[XN_COL_TILE], whole_low[XN_COL_TILE], inverse[XN_COL_TILE];
     real base[XN_COL_TILE], at[XN_COL_TILE], weight[XN_COL_TILE];
 } XN_T(prob_cols);
 
 static inline XN_T(clip) XN_T(prob_clip)(const XN_T(prob_cols) *s, int64_t r) {
-    return (XN_T(clip)){s->low[r], s->high[r], s->inverse[r], s->inverse_low[r]};
+    return (XN_T(clip)){s->low[r], s->high[r], s->whole[r], s->whole_low[r], s->inverse[r]};
 }
 
 static inline void XN_T(prob_cols_sum)(const xn_tile *t, XN_T(prob_cols) *s, const real *block, int64_t from,
@@ -102,8 +102,9 @@ static void XN_T(prob_ce_cols)(const xn_tile *t) {
         const XN_T(clip) clip = XN_T(clip_of)(s.sum[r], t->epsilon);
         s.low[r] = clip.low;
         s.high[r] = clip.high;
+        s.whole[r] = clip.sum;
+        s.whole_low[r] = clip.sum_low;
         s.inverse[r] = clip.inverse;
-        s.inverse_low[r] = clip.inverse_low;
     }
     for (int64_t from = 0; dense && from < t->classes; from += cols) {
         const int64_t n = XN_T(least)(t->classes - from, cols);

@@ -111,9 +111,10 @@ XN_INLINE real XN_T(log_parts)(real e, real f) {
 #endif
 }
 
-/* log(p / S), where 1 / S is given in two parts: the quotient near 1 keeps the digits of its distance
- * from 1, which a rounded quotient would lose. For normal quotients below 2; NaN stays NaN. */
-XN_INLINE real XN_T(log_quotient)(real p, real inverse, real inverse_low) {
+/* log(p / S), where S is given in two parts beside its rounded inverse: p / S - 1 comes from the difference
+ * p - S, which is exact near S. A rounded quotient would lose the digits of its distance from 1. For normal
+ * quotients below 2; NaN stays NaN. */
+XN_INLINE real XN_T(log_quotient)(real p, real sum, real sum_low, real inverse) {
     const ireal one = XN_T(to_bits)(1), middle = XN_T(to_bits)((real)0.70710678118654752);
     const ireal offset = one - middle;
     const ureal bits = (ureal)(XN_T(to_bits)(p * inverse) + offset);
@@ -122,6 +123,6 @@ XN_INLINE real XN_T(log_quotient)(real p, real inverse, real inverse_low) {
     const ureal round = (ureal)XN_T(to_bits)(XN_REAL_ROUND);
     const real e = XN_T(from_bits)((ireal)(round + biased)) - (XN_REAL_ROUND + (real)XN_BIAS);
     const real scaled = p * scale;
-    const real f = XN_FMA(scaled, inverse_low, XN_FMA(scaled, inverse, (real)-1));
+    const real f = ((scaled - sum) - sum_low) * inverse;
     return XN_T(log_parts)(e, f);
 }
