@@ -76,7 +76,8 @@ typedef struct {
     int n_threads;            /* 0: as many as OpenMP and the cgroup allow */
     int (*interrupted)(void); /* asked between chunks of a long call, from the calling thread; may be NULL */
 
-    /* Outputs. grad may be the input itself; otherwise nothing may overlap. */
+    /* Outputs. grad may be the input itself, and so may prob or log_prob if it is the only output with
+     * classes; otherwise nothing may overlap. */
     xn_row_array loss, lse;
     xn_array grad, hess, prob, log_prob;
 

@@ -2,8 +2,9 @@
 /* Softmax cross-entropy from logits: loss, gradient, diagonal Hessian, log-sum-exp, probabilities and
  * log-probabilities of a row in one visit. Template: see real.h.
  *
- * Contract: reads tile->input and tile->target, writes only the outputs whose pointers are set. An output
- * may be the input itself (same address and strides), otherwise nothing overlaps. No memory is allocated.
+ * Contract: reads tile->input and tile->target, writes only the outputs whose pointers are set. The
+ * gradient, or an output that is the only one with classes, may be the input itself; otherwise nothing
+ * overlaps. No memory is allocated.
  *
  * With m the maximum of a row, u its effective targets and U their sum:
  *     loss = U log S + sum of u_j (m - x_j), two sums of non-negative terms: never lse - x_y

@@ -54,7 +54,7 @@ static inline void XN_T(ce_put_grad)(const xn_tile *t, int64_t row, int64_t from
     }
 }
 
-/* All outputs of n <= FLUSH classes of a row. Only one of them may lie where x is. */
+/* All outputs of n <= FLUSH classes of a row. The gradient goes last: it may overwrite x. */
 static inline void XN_T(ce_write_block)(const xn_tile *t, int64_t row, int64_t from, int64_t n, const XN_T(row) *r,
                                         XN_T(stream) *stream) {
     real p[XN_T(FLUSH)], out[XN_T(FLUSH)], buffer[XN_T(FLUSH) + XN_LANES], copy[XN_T(FLUSH) + XN_LANES];
@@ -68,6 +68,11 @@ static inline void XN_T(ce_write_block)(const xn_tile *t, int64_t row, int64_t f
         if (r->weight == 0) memset(out, 0, sizeof out);
         XN_T(put)(&t->hess, row, from, out, n);
     }
+    if (t->log_prob.data) {
+        for (int64_t j = 0; j < n; j++) out[j] = (x[j] - max) - log_s;
+        XN_T(put)(&t->log_prob, row, from, out, n);
+    }
+    if (t->prob.data) XN_T(put)(&t->prob, row, from, p, n);
     if (t->grad.data) {
         if (r->weight == 0) {
             memset(out, 0, sizeof out);
@@ -81,11 +86,6 @@ static inline void XN_T(ce_write_block)(const xn_tile *t, int64_t row, int64_t f
         }
         XN_T(ce_put_grad)(t, row, from, out, n, stream);
     }
-    if (t->log_prob.data) {
-        for (int64_t j = 0; j < n; j++) out[j] = (x[j] - max) - log_s;
-        XN_T(put)(&t->log_prob, row, from, out, n);
-    }
-    if (t->prob.data) XN_T(put)(&t->prob, row, from, p, n);
 }
 
 /* Only a gradient, of one target: no other pass over the block than exp. */

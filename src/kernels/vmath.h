@@ -117,7 +117,7 @@ XN_INLINE real XN_T(log_parts)(real e, real f) {
 XN_INLINE real XN_T(log_quotient)(real p, real sum, real sum_low, real inverse) {
     const ireal one = XN_T(to_bits)(1), middle = XN_T(to_bits)((real)0.70710678118654752);
     const ireal offset = one - middle;
-    const ureal bits = (ureal)(XN_T(to_bits)(p * inverse) + offset);
+    const ureal bits = (ureal)XN_T(to_bits)(p * inverse) + (ureal)offset;
     const ureal biased = bits >> XN_MANTISSA;
     const real scale = XN_T(from_bits)((ireal)(((ureal)(2 * XN_BIAS) - biased) << XN_MANTISSA));
     const ureal round = (ureal)XN_T(to_bits)(XN_REAL_ROUND);

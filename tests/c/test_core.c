@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The core through xent.h: every label type, reduction and way to lay out rows, on every instruction set and
+ * with 1, 2, 3 and 8 threads, against the truth and bit for bit. All memory stands between guard pages.
+ *
+ *     xent_test_core [problems per shape [seed]] */
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "problem.h"
+
+/* Results do not depend on the number of threads. */
+static void check_threads(problem *q, int all) {
+    static const int threads[] = {3, 2, 8, 0};
+    for (int i = 0; i < (all ? 4 : 1); i++) {
+        q->p.n_threads = threads[i];
+        problem_run(q, SECOND);
+        problem_compare(q, FIRST, SECOND);
+    }
+    q->p.n_threads = 1;
+}
+
+/* Nor on the level, as long as it has FMA. */
+static void check_problem(problem *q, rng *r) {
+    problem_draw(q, r);
+    int fused = 0;
+    for (int i = 0; xn_isa_name(i); i++) {
+        if (!xn_isa_supported(i)) continue;
+        if (xn_set_isa(xn_isa_name(i)) != XN_OK || strcmp(xn_isa(), xn_isa_name(i)) != 0)
+            fail("cannot choose %s", xn_isa_name(i));
+        q->p.n_threads = 1;
+        problem_run(q, FIRST);
+        problem_check(q, strcmp(xn_isa(), "baseline") != 0);
+        check_threads(q, !fused);
+        if (strcmp(xn_isa(), "baseline") == 0) continue;
+        if (fused) problem_compare(q, FIRST, BEST);
+        if (!fused) problem_keep(q, FIRST, BEST);
+        fused = 1;
+    }
+}
+
+/* Many small ones, for the combinations of options; then large enough for threads: both loop orders, one row
+ * to a run, many, and none, segments of wide rows for the threads, rows in several segments each. */
+static const struct {
+    int64_t outer, classes, inner;
+    int times;
+} shapes[] = {
+    {1, 1, 1, 4},      {0, 5, 1, 2},      {3, 7, 0, 2},      {37, 10, 1, 60},   {20, 130, 1, 60}, {3, 20, 25, 40},
+    {3, 150, 12, 20},  {600, 1, 3, 2},    {5000, 10, 1, 6},  {700, 112, 1, 2},  {300, 113, 1, 2}, {150, 300, 1, 4},
+    {40, 1000, 1, 4},  {9, 5000, 1, 2},   {2, 30, 900, 4},   {3, 200, 90, 4},   {1, 1000, 37, 2}, {40, 3, 400, 2},
+    {2, 131072, 1, 2}, {1, 140001, 1, 2}, {1, 131073, 2, 1}, {17, 40000, 1, 1},
+};
+
+static void check_shapes(int times, rng *r) {
+    static problem q;
+    for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++)
+        for (int n = 0; n < times * shapes[i].times; n++) {
+            q.p = (xn_problem){.outer = shapes[i].outer, .classes = shapes[i].classes, .inner = shapes[i].inner};
+            q.p.dtype = (xn_dtype)(n & 1);
+            q.is_prob = (int)rng_int(r, 0, 1);
+            check_problem(&q, r);
+        }
+}
+
+/* A bad label of every type: it is found, the first one is named, and nothing is written. */
+static void check_bad_labels(int times, rng *r) {
+    static problem q;
+    for (int n = 0; n < 40 * times; n++) {
+        q.p = (xn_problem){.outer = 50 * rng_int(r, 1, 40), .classes = rng_int(r, 2, 120), .inner = rng_int(r, 1, 3)};
+        q.p.dtype = (xn_dtype)(n & 1);
+        q.is_prob = (int)rng_int(r, 0, 1);
+        q.force_labels = 1;
+        q.forced_type = (xn_int_type)(n % 8);
+        problem_draw(&q, r);
+        const int64_t row = problem_spoil(&q, r);
+        for (int threads = 1; threads <= 8; threads *= 2) {
+            q.p.n_threads = threads;
+            const xn_status status = problem_call(&q);
+            if (status != XN_BAD_LABEL) fail("status %d for a bad label", (int)status);
+            if (q.p.bad_row != row || q.p.bad_label != q.spoilt)
+                fail("row %" PRId64 " with %" PRId64 ", not row %" PRId64 " with %" PRId64, q.p.bad_row, q.p.bad_label,
+                     row, q.spoilt);
+            if (!problem_is_untouched(&q)) fail("something was written in spite of a bad label");
+        }
+        q.force_labels = 0;
+    }
+}
+
+/* Gradients larger than the cache go past it, and there are many tiles: the same bits as in small pieces. */
+static void check_large(rng *r) {
+    static field input, labels, grad[2];
+    const struct {
+        xn_dtype dtype;
+        int64_t rows, classes, piece;
+    } sizes[] = {{XN_FLOAT32, 4300, 1000, 300}, {XN_FLOAT64, 2150, 1001, 150}, {XN_FLOAT32, 140000, 31, 9000}};
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        const int64_t rows = sizes[i].rows, classes = sizes[i].classes, size = (int64_t)dtype_size(sizes[i].dtype);
+        const int64_t gap = rng_int(r, 0, 3), shape[3] = {rows, classes, 1}, step[3] = {classes + gap, 1, 0};
+        describe("a large gradient: %" PRId64 " rows, %" PRId64 " classes, gap %" PRId64, rows, classes, gap);
+        field_place(r, &input, (size_t)size, shape, step);
+        field_place(r, &labels, 2, (const int64_t[3]){rows, 1, 1}, (const int64_t[3]){1, 1, 0});
+        for (int64_t row = 0; row < rows; row++) {
+            const uint16_t label = (uint16_t)rng_int(r, 0, classes - 1);
+            memcpy(field_at(&labels, row, 0, 0), &label, sizeof label);
+            for (int64_t c = 0; c < classes; c++) field_put(&input, sizes[i].dtype, row, c, 0, 20 * rng_unit(r));
+        }
+        for (int whole = 0; whole < 2; whole++) {
+            field_place(r, grad + whole, (size_t)size, shape, step);
+            const int64_t piece = whole ? rows : sizes[i].piece;
+            for (int64_t from = 0; from < rows; from += piece) {
+                xn_problem p = {.outer = from + piece < rows ? piece : rows - from, .classes = classes, .inner = 1};
+                p.classes_last = 1;
+                p.dtype = sizes[i].dtype;
+                p.input = (xn_array){field_at(&input, from, 0, 0), step[0], 1, 0};
+                p.grad = (xn_array){field_at(grad + whole, from, 0, 0), step[0], 1, 0};
+                p.labels = (xn_labels){field_at(&labels, from, 0, 0), XN_UINT16, 1, 0};
+                p.n_threads = 2;
+                if (xn_softmax_ce(&p) != XN_OK) fail("refused");
+            }
+        }
+        if (memcmp(grad[0].data, grad[1].data, grad[0].bytes) != 0) fail("in one call and in pieces are not the same");
+    }
+}
+
+/* A long call asks, from the calling thread, and stops; a row of stride 0 makes it long without memory. */
+
+static _Thread_local int is_caller;
+static int asked, answer;
+
+static int ask(void) {
+    asked += is_caller ? 1 : -1000;
+    return answer;
+}
+
+static void check_interrupted(void) {
+    float row[256];
+    double loss;
+    const int8_t label = 3;
+    for (int i = 0; i < 256; i++) row[i] = (float)i * 0.01f;
+    is_caller = 1;
+    for (int is_prob = 0; is_prob <= 1; is_prob++)
+        for (answer = is_prob; answer <= 1; answer++) {
+            xn_problem p = {.outer = 300000, .classes = 256, .inner = 1, .classes_last = 1};
+            p.input = (xn_array){row, 0, 1, 0};
+            p.interrupted = ask;
+            p.labels = (xn_labels){&label, XN_INT8, 0, 0};
+            p.epsilon = 1e-7;
+            p.reduction = XN_MEAN;
+            p.n_threads = 2;
+            describe("a long call whose interrupted() says %d", answer);
+            asked = 0;
+            const xn_status status = is_prob ? xn_prob_ce(&p) : xn_softmax_ce(&p);
+            if (status != (answer ? XN_INTERRUPTED : XN_OK)) fail("status %d", (int)status);
+            if (asked < 1 || (answer && asked > 1)) fail("interrupted() was asked %d times", asked);
+        }
+    /* A short call has no time to ask. */
+    xn_problem p = {.outer = 1, .classes = 256, .inner = 1, .input = {row, 0, 1, 0}, .interrupted = ask};
+    p.loss = (xn_row_array){&loss, XN_FLOAT64, 0, 0};
+    p.labels = (xn_labels){&label, XN_INT8, 0, 0};
+    if (xn_softmax_ce(&p) != XN_OK) fail("a short call is interrupted");
+}
+
+static void refuse(xn_problem p, int is_prob, const char *what) {
+    describe("%s", what);
+    const xn_status status = is_prob ? xn_prob_ce(&p) : xn_softmax_ce(&p);
+    if (status != XN_BAD_ARGUMENT) fail("status %d", (int)status);
+}
+
+static void check_arguments(void) {
+    float x[4] = {0}, out[4] = {0};
+    const int32_t label = 0;
+    const xn_array input = {x, 4, 1, 0}, output = {out, 4, 1, 0};
+    xn_problem good = {.outer = 1, .classes = 4, .inner = 1, .input = input, .labels = {&label, XN_INT32, 1, 0}}, p;
+    good.epsilon = 1e-7;
+    if (xn_softmax_ce(&good) != XN_OK || xn_prob_ce(&good) != XN_OK) fail("a good problem is refused");
+    /* Each spoils one thing of the good problem. */
+#define REFUSE(is_prob, change, what) p = good, p.change, refuse(p, is_prob, what)
+    REFUSE(0, outer = -1, "outer < 0");
+    REFUSE(0, inner = -1, "inner < 0");
+    REFUSE(0, classes = 0, "no classes");
+    REFUSE(0, dtype = (xn_dtype)7, "an unknown dtype");
+    REFUSE(0, target = input, "labels and dense targets");
+    REFUSE(0, input.data = NULL, "no input");
+    REFUSE(1, hess = output, "a Hessian from probabilities");
+    REFUSE(1, prob = output, "probabilities from probabilities");
+    REFUSE(1, log_prob = output, "log-probabilities from probabilities");
+    REFUSE(1, lse.data = out, "a log-sum-exp from probabilities");
+    good.labels.data = NULL;
+    REFUSE(0, grad = output, "a gradient without targets");
+    REFUSE(0, hess = output, "a Hessian without targets");
+#undef REFUSE
+    for (int i = 0; i < 4; i++)
+        if (out[i] != 0) fail("something was written in spite of a bad argument");
+}
+
+static void check_names(void) {
+    static const char *const kernels[] = {
+#define XN_KERNEL(name) #name,
+#include "kernels.def"
+#undef XN_KERNEL
+        NULL};
+    describe("names");
+    for (int i = 0; i == 0 || kernels[i - 1]; i++) {
+        const char *name = xn_kernel_name(i);
+        if (!name != !kernels[i] || (name && strcmp(name, kernels[i]) != 0))
+            fail("kernel %d is named %s", i, name ? name : "nothing");
+    }
+    if (xn_isa_name(-1) || xn_kernel_name(-1) || xn_isa_supported(-1) || xn_isa_supported(99))
+        fail("names out of range");
+    if (xn_set_isa("sse9") != XN_UNKNOWN_ISA) fail("an unknown instruction set is accepted");
+    for (int i = 0; xn_isa_name(i); i++)
+        if (!xn_isa_supported(i) && xn_set_isa(xn_isa_name(i)) != XN_UNSUPPORTED_ISA)
+            fail("%s is accepted", xn_isa_name(i));
+    for (int status = XN_OK; status <= XN_UNSUPPORTED_ISA; status++)
+        if (strcmp(xn_status_text((xn_status)status), "unknown status") == 0) fail("status %d has no text", status);
+    if (xn_max_threads() < 1 || (!xn_has_openmp() && xn_max_threads() != 1))
+        fail("%d threads at most", xn_max_threads());
+}
+
+/* xn_collapse against its definition: element i of the dimensions in C order is at i * stride. */
+static void check_collapse(int times, rng *r) {
+    for (int n = 0; n < 20000 * times; n++) {
+        int64_t shape[4], strides[4], size = -1, stride = -1, first = 0, count = 1, step = 1;
+        const int dims = (int)rng_int(r, 0, 4);
+        for (int i = dims - 1; i >= 0; i--) { /* mostly what C order has, times a factor */
+            if (i == dims - 1) step = rng_int(r, -2, 3);
+            shape[i] = rng_int(r, rng_chance(r, 10) ? 0 : 1, 4);
+            strides[i] = rng_chance(r, 75) ? step : rng_int(r, -9, 9);
+            step *= shape[i];
+            count *= shape[i];
+        }
+        int possible = 1;
+        for (int64_t at = 0; at < count; at++) {
+            int64_t offset = 0, rest = at;
+            for (int i = dims - 1; i >= 0; i--) {
+                offset += rest % shape[i] * strides[i];
+                rest /= shape[i];
+            }
+            if (at == 1) first = offset;
+            possible &= offset == at * first;
+        }
+        describe("xn_collapse of %d dimensions: shape %" PRId64 " %" PRId64 ", strides %" PRId64 " %" PRId64, dims,
+                 dims > 0 ? shape[0] : 0, dims > 1 ? shape[1] : 0, dims > 0 ? strides[0] : 0,
+                 dims > 1 ? strides[1] : 0);
+        if (xn_collapse(dims, shape, strides, &size, &stride) != possible) fail("should be %d", possible);
+        if (possible && size != count) fail("size %" PRId64 ", not %" PRId64, size, count);
+        if (possible && count > 1 && stride != first) fail("stride %" PRId64 ", not %" PRId64, stride, first);
+    }
+}
+
+int main(int argc, char **argv) {
+    const int times = argc > 1 ? atoi(argv[1]) : 1;
+    rng r = {argc > 2 ? strtoull(argv[2], NULL, 0) : 20240501};
+    printf("seed %" PRIu64 ", OpenMP %s, best instruction set %s\n", r.state, xn_has_openmp() ? "on" : "off", xn_isa());
+    install_crash_handler();
+    check_names();
+    check_arguments();
+    check_collapse(times, &r);
+    check_interrupted();
+    check_large(&r);
+    check_bad_labels(times, &r);
+    check_shapes(times, &r);
+    return finish_tests("core");
+}

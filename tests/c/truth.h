@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What one row should give: the textbook formulas in long double, and how far a kernel may be from them. */
+#ifndef XN_TEST_TRUTH_H
+#define XN_TEST_TRUTH_H
+
+#include <stdint.h>
+
+#include "xent.h"
+
+enum { GRAD, HESS, PROB, LOG_PROB, PLANES };
+
+/* A result, its error bound, and what more the bound is on a CPU level without fused multiply-add. */
+typedef struct {
+    long double value, bound, unfused;
+} expected;
+
+typedef struct {
+    /* in */
+    xn_dtype dtype;
+    int64_t classes;
+    const long double *x; /* [classes] logits or probabilities */
+    const long double *u; /* [classes] effective targets, or NULL where the row has none */
+    int64_t label;        /* the one target of the row, whose u is 1; else -1 */
+    int plain;            /* the targets are the caller's own: nothing was rounded to make them */
+    int exact;            /* and all are 0 or 1, so that their sum is exact, too */
+    int dropped;
+    double weight;     /* of the loss */
+    double grad_scale; /* of gradient and Hessian, weight not included */
+    double epsilon;
+    /* out */
+    expected loss, lse;
+    expected *plane[PLANES]; /* [classes] each, given by the caller */
+} truth;
+
+void truth_softmax(truth *t);
+void truth_prob(truth *t);
+
+/* Whether a result is what is expected. *ratio gets its error as a fraction of the bound. */
+int is_expected(double got, expected e, xn_dtype dtype, int fused, double *ratio);
+
+#endif

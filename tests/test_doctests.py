@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The examples in the docstrings of all modules."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import pkgutil
+
+import pytest
+
+import xent_native
+
+MODULES = ["xent_native"] + [
+    f"xent_native.{module.name}"
+    for module in pkgutil.iter_modules(xent_native.__path__)
+    if module.name != "__main__"  # runs when it is imported
+]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_examples(name):
+    module = importlib.import_module(name)
+    assert doctest.testmod(module).failed == 0
+
+
+@pytest.mark.parametrize("name", xent_native.__all__)
+def test_public_functions_have_an_example(name):
+    thing = getattr(xent_native, name)
+    assert thing.__doc__, f"{name} has no docstring"
+    if callable(thing):
+        assert ">>>" in thing.__doc__, f"{name} has no example"

@@ -1,0 +1,209 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What users pass: any array that NumPy can view on the CPU, any dtype, strides and byte order."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from cases import INTEGERS
+
+import xent_native as xn
+
+SPARSE = xn.sparse_categorical_crossentropy_value_and_grad
+DENSE = xn.categorical_crossentropy_value_and_grad
+
+
+@pytest.fixture
+def y(rng):
+    return rng.integers(0, 5, (6, 4))
+
+
+@pytest.fixture
+def x(rng):
+    return rng.random((6, 4, 5)) + 0.1
+
+
+def misaligned(a: np.ndarray) -> np.ndarray:
+    memory = np.empty(a.nbytes + 1, np.uint8)
+    moved = memory[1:].view(a.dtype).reshape(a.shape)
+    moved[...] = a
+    return moved
+
+
+def read_only(a: np.ndarray) -> np.ndarray:
+    a = a.copy()
+    a.flags.writeable = False
+    return a
+
+
+class Interface:
+    """Something that is no array but has one."""
+
+    def __init__(self, a):
+        self.a = a
+
+    def __array__(self, dtype=None, copy=None):
+        return self.a if dtype is None else self.a.astype(dtype)
+
+
+WAYS = {
+    "list": lambda a: a.tolist(),
+    "tuple": lambda a: tuple(map(tuple, a.tolist())) if a.ndim == 2 else tuple(a.tolist()),
+    "F order": np.asfortranarray,
+    "negative strides": lambda a: a[::-1, ::-1].copy()[::-1, ::-1],
+    "transposed": lambda a: a.T.copy().T,
+    "every second": lambda a: np.repeat(a, 2, axis=-1)[..., ::2],
+    "uneven rows": lambda a: np.repeat(a, 3, axis=1)[:, ::3],
+    "misaligned": misaligned,
+    "read-only": read_only,
+    "other byte order": lambda a: a.astype(a.dtype.newbyteorder("S")),
+    "subclass": lambda a: a.view(type("Sub", (np.ndarray,), {})),
+    "array interface": Interface,
+    "memory": lambda a: memoryview(np.ascontiguousarray(a)),
+    "mask of nothing": lambda a: np.ma.array(a, mask=False),
+}
+
+
+def close(actual, expected) -> None:
+    """The order of additions may differ with the layout: a few ulp."""
+    np.testing.assert_allclose(actual[0], expected[0], rtol=1e-14)
+    np.testing.assert_allclose(actual[1], expected[1], rtol=1e-13, atol=1e-15)
+    assert type(actual[0]) is np.ndarray
+    assert type(actual[1]) is np.ndarray
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("from_logits", [True, False])
+def test_predictions_labels_and_weights_in_every_form(y, x, rng, way, from_logits):
+    convert = WAYS[way]
+    weight, factors = rng.random((6, 4)), rng.random((5, 1))[:, 0]
+    options = {"class_weight": factors, "sample_weight": weight}
+    expected = SPARSE(y, x, from_logits, **options)
+    close(SPARSE(y, convert(x), from_logits, **options), expected)
+    close(SPARSE(convert(y), x, from_logits, **options), expected)
+    close(SPARSE(y, x, from_logits, class_weight=factors, sample_weight=convert(weight)), expected)
+    soft = rng.dirichlet(np.ones(5), (6, 4))
+    expected = DENSE(soft, x, from_logits)
+    close(DENSE(convert(soft), x, from_logits), expected)
+    close(DENSE(soft, convert(x), from_logits), expected)
+
+
+@pytest.mark.parametrize("dtype", INTEGERS)
+def test_labels_of_either_byte_order(y, x, dtype):
+    expected = SPARSE(y, x, True)
+    swapped = y.astype(np.dtype(dtype).newbyteorder("S"))
+    close(SPARSE(swapped, x, True), expected)
+
+
+@pytest.mark.parametrize("char", list("bBhHiIlLqQ"))
+def test_labels_of_every_c_integer_type(y, x, char):
+    """NumPy has two types of the same width for some of them."""
+    expected = SPARSE(y, x, True)
+    actual = SPARSE(y.astype(np.dtype(char)), x, True)
+    assert actual[0].tobytes() == expected[0].tobytes()
+
+
+def test_zero_strides(y, rng):
+    row = rng.standard_normal((1, 1, 5))
+    x = np.broadcast_to(row, (6, 4, 5))
+    close(SPARSE(y, x, True), SPARSE(y, x.copy(), True))
+    flat = np.broadcast_to(rng.standard_normal((6, 4, 1)), (6, 4, 5))
+    close(SPARSE(y, flat, True), SPARSE(y, flat.copy(), True))
+    same = np.broadcast_to(np.int8(2), (6, 4))
+    close(SPARSE(same, x, True), SPARSE(same.copy(), x, True))
+
+
+def test_memmap(y, x, tmp_path):
+    np.save(tmp_path / "x.npy", x)
+    np.save(tmp_path / "y.npy", y)
+    expected = SPARSE(y, x, True)
+    for mode in ("r", "c"):
+        mapped, labels = (
+            np.load(tmp_path / "x.npy", mmap_mode=mode),
+            np.load(tmp_path / "y.npy", mmap_mode=mode),
+        )
+        loss, grad = SPARSE(labels, mapped, True)
+        assert loss.tobytes() == expected[0].tobytes()
+        assert grad.tobytes() == expected[1].tobytes()
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_small_floats(y, x, dtype):
+    dtype = np.dtype(dtype) if dtype == "float16" else np.dtype(pytest.importorskip("ml_dtypes").bfloat16)
+    x = x.astype(dtype)
+    for from_logits in (True, False):
+        loss, grad = SPARSE(y, x, from_logits)
+        expected = SPARSE(y, x.astype(np.float32), from_logits)
+        assert loss.dtype == np.float32
+        assert grad.dtype == dtype
+        assert loss.tobytes() == expected[0].tobytes()
+        assert grad.tobytes() == expected[1].astype(dtype).tobytes()
+    soft = np.full(x.shape, 0.25).astype(dtype)
+    assert (
+        DENSE(soft, x, True)[0].tobytes()
+        == DENSE(soft.astype(np.float32), x.astype(np.float32), True)[0].tobytes()
+    )
+    assert xn.softmax(x).dtype == dtype
+    assert xn.log_softmax(x).dtype == dtype
+    assert xn.logsumexp(x).dtype == np.float32
+
+
+def test_small_floats_of_other_byte_order(y, x):
+    half = x.astype(">f2")
+    assert SPARSE(y, half, True)[0].tobytes() == SPARSE(y, half.astype("<f2"), True)[0].tobytes()
+    assert SPARSE(y, half, True)[1].dtype == np.float16
+
+
+def test_pandas(rng):
+    pd = pytest.importorskip("pandas")
+    x = rng.random((6, 5))
+    y = rng.integers(0, 5, 6)
+    expected = SPARSE(y, x, True)
+    close(SPARSE(pd.Series(y), pd.DataFrame(x), True), expected)
+    close(SPARSE(pd.Index(y), pd.DataFrame(x), True, sample_weight=pd.Series(np.ones(6))), expected)
+    frame = pd.DataFrame({f"c{i}": x[:, i] for i in range(5)})
+    close(SPARSE(pd.Series(y).astype("int8"), frame, True), expected)
+    dense = pd.DataFrame(np.eye(5)[y])
+    close(DENSE(dense, frame, True), expected)
+    close(SPARSE(y, frame, True, class_weight=pd.Series(np.ones(5))), expected)
+    with pytest.raises(TypeError, match="y_true must hold real numbers; got dtype object"):
+        SPARSE(pd.Series(["a"] * 6), frame, True)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_torch_cpu_tensors(rng):
+    torch = pytest.importorskip("torch")
+    x = rng.random((6, 5))
+    y = rng.integers(0, 5, 6)
+    expected = SPARSE(y, x, True)
+    tensor = torch.from_numpy(x)
+    for given in (tensor, tensor.clone().requires_grad_(), tensor.t().contiguous().t()):
+        close(SPARSE(torch.from_numpy(y), given, True), expected)
+    close(DENSE(torch.eye(5, dtype=torch.float64)[torch.from_numpy(y)], tensor, True), expected)
+
+
+@pytest.mark.parametrize("from_logits", [True, False])
+@pytest.mark.parametrize("shape", [(0, 3), (0, 100), (2, 0, 4), (0, 0, 2), (3, 4, 0)])
+def test_no_rows(shape, from_logits):
+    axis = 1 if shape[-1] == 0 else -1
+    x = np.zeros(shape)
+    rows = np.moveaxis(x, axis, -1).shape[:-1]
+    loss, grad = SPARSE(np.zeros(rows, int), x, from_logits, axis=axis)
+    assert loss.shape == rows
+    assert grad.shape == shape
+    loss, grad = DENSE(x, x, from_logits, axis=axis)
+    assert loss.shape == rows
+    for reduction in ("sum", "mean", "sum_over_batch_size", "mean_with_sample_weight"):
+        for weight in (None, np.ones(rows)):
+            loss = xn.sparse_categorical_crossentropy(
+                np.zeros(rows, np.uint8), x, from_logits, axis=axis, reduction=reduction, sample_weight=weight
+            )
+            assert loss == 0.0
+            assert type(loss) is float
+    assert xn.softmax(x, axis).shape == shape
+    assert xn.log_softmax(x, axis).shape == shape
+    assert xn.logsumexp(x, axis).shape == rows
+
+
+def test_empty_list_of_labels():
+    assert SPARSE([], np.zeros((0, 3)), True)[0].shape == (0,)
