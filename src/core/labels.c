@@ -8,7 +8,7 @@
 enum { ROWS_PER_TILE = 512, TILES_PER_JOB = 128 };
 
 /* Calls DO(type) for the C type of the labels. */
-#define WITH_LABEL_TYPE(type, DO)          \
+#define WITH_LABEL_TYPE(type, DO)            \
     switch (type) {                          \
         case XN_INT8: DO(int8_t); break;     \
         case XN_UINT8: DO(uint8_t); break;   \
@@ -22,14 +22,14 @@ enum { ROWS_PER_TILE = 512, TILES_PER_JOB = 128 };
 
 /* Labels as int64. A uint64 beyond 2^63 comes out negative, which is as wrong as it was. */
 static void widen(const xn_labels *labels, int64_t offset, int64_t step, int64_t rows, int64_t *label) {
-#define WIDEN(type)                                                                            \
-    {                                                                                          \
-        const type *from = (const type *)labels->data + offset;                                \
-        if (step == 1) {                                                                       \
-            for (int64_t i = 0; i < rows; i++) label[i] = (int64_t)from[i];                    \
-        } else {                                                                               \
-            for (int64_t i = 0; i < rows; i++) label[i] = (int64_t)from[i * step];             \
-        }                                                                                      \
+#define WIDEN(type)                                                                \
+    {                                                                              \
+        const type *from = (const type *)labels->data + offset;                    \
+        if (step == 1) {                                                           \
+            for (int64_t i = 0; i < rows; i++) label[i] = (int64_t)from[i];        \
+        } else {                                                                   \
+            for (int64_t i = 0; i < rows; i++) label[i] = (int64_t)from[i * step]; \
+        }                                                                          \
     }
     WITH_LABEL_TYPE(labels->type, WIDEN)
 #undef WIDEN

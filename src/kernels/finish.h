@@ -31,9 +31,9 @@ enum {
 
 /* Zeroes an array of known length with vector stores. An initialiser would become `rep stos`, which takes
  * longer to start than a short row takes to sum. */
-#define XN_ZERO(array)                                                               \
-    _Pragma("omp simd") for (int zero_i = 0; zero_i < (int)(sizeof(array) / sizeof(array)[0]); zero_i++) \
-        (array)[zero_i] = 0
+#define XN_ZERO(array)  \
+    _Pragma("omp simd") \
+    for (int zero_i = 0; zero_i < (int)(sizeof(array) / sizeof(array)[0]); zero_i++) (array)[zero_i] = 0
 
 XN_INLINE double xn_from_bits(uint64_t bits) {
     double value;

@@ -193,8 +193,8 @@ static inline void XN_T(transpose)(real *to, int64_t to_step, const real *x, int
 }
 
 /* n classes of all rows of a tile into block[class][XN_COL_TILE], lanes over rows; missing rows are 0. */
-static inline void XN_T(pack)(real *restrict block, int64_t stride, const xn_plane *plane, int64_t rows,
-                              int64_t from, int64_t n) {
+static inline void XN_T(pack)(real *restrict block, int64_t stride, const xn_plane *plane, int64_t rows, int64_t from,
+                              int64_t n) {
     const real *x = XN_T(at)(plane, 0, from);
     const int64_t padded = XN_T(padded_rows)(rows);
     for (int64_t c = 0; rows < padded && c < n; c++)
@@ -202,8 +202,7 @@ static inline void XN_T(pack)(real *restrict block, int64_t stride, const xn_pla
     if (plane->cls == 1) {
         XN_T(transpose)(block, stride, x, plane->row, rows, n);
     } else if (plane->row == 1) {
-        for (int64_t c = 0; c < n; c++)
-            memcpy(block + c * stride, x + c * plane->cls, (size_t)rows * sizeof(real));
+        for (int64_t c = 0; c < n; c++) memcpy(block + c * stride, x + c * plane->cls, (size_t)rows * sizeof(real));
     } else {
         for (int64_t c = 0; c < n; c++)
             for (int64_t r = 0; r < rows; r++) block[c * stride + r] = x[r * plane->row + c * plane->cls];
@@ -217,8 +216,7 @@ static inline void XN_T(unpack)(const xn_plane *plane, const real *restrict bloc
     if (plane->cls == 1) {
         XN_T(transpose)(x, plane->row, block, stride, n, rows);
     } else if (plane->row == 1) {
-        for (int64_t c = 0; c < n; c++)
-            memcpy(x + c * plane->cls, block + c * stride, (size_t)rows * sizeof(real));
+        for (int64_t c = 0; c < n; c++) memcpy(x + c * plane->cls, block + c * stride, (size_t)rows * sizeof(real));
     } else {
         for (int64_t c = 0; c < n; c++)
             for (int64_t r = 0; r < rows; r++) x[r * plane->row + c * plane->cls] = block[c * stride + r];

@@ -48,7 +48,8 @@ static inline double XN_T(prob_loss_label)(double p, double sum, double epsilon)
 }
 
 /* Its gradient: `elsewhere` at every class but the label. */
-static inline void XN_T(prob_grad_label)(double p, double sum, double epsilon, double weight, real *at, real *elsewhere) {
+static inline void XN_T(prob_grad_label)(double p, double sum, double epsilon, double weight, real *at,
+                                         real *elsewhere) {
     const double q = p / sum;
     const double inside = q < epsilon || q > 1 - epsilon ? 0 : weight / sum + (q - q);
     *elsewhere = (real)inside;

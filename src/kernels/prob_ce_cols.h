@@ -76,7 +76,8 @@ static inline void XN_T(prob_cols_write)(const xn_tile *t, const XN_T(prob_cols)
         for (int64_t r = 0; r < padded; r++) {
             const int64_t k = c * stride + r;
             const real slope =
-                dense ? XN_T(prob_slope)(block[k], targets[k], XN_T(prob_clip)(s, r), s->base[r], s->weight[r]) : s->base[r];
+                dense ? XN_T(prob_slope)(block[k], targets[k], XN_T(prob_clip)(s, r), s->base[r], s->weight[r])
+                      : s->base[r];
             out[k] = s->weight[r] == 0 ? 0 : slope;
         }
     for (int64_t r = 0; !dense && r < t->rows; r++) {

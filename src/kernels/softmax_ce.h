@@ -97,7 +97,7 @@ static inline void XN_T(ce_sum)(xn_part *p, const real *x, int64_t n, int64_t ah
             XN_T(sum_lanes)(XN_T(GROUP), x + k, max, ref, sum, count);
         }
         int lane = 0;
-        for (; k + XN_LANES <= end; k += XN_LANES, lane += XN_LANES) 
+        for (; k + XN_LANES <= end; k += XN_LANES, lane += XN_LANES)
             XN_T(sum_lanes)(XN_LANES, x + k, max, ref, sum + lane, count);
         if (k < end) {
             real tail[XN_LANES];

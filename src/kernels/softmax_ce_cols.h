@@ -33,8 +33,8 @@ static inline void XN_T(cols_raise)(XN_T(cols) *s, const real *block, int64_t st
     if (!first) {
         for (int64_t r = 0; r < padded; r++) {
             if (!(most[r] > s->max[r])) continue;
-            xn_part part = {.max = (double)s->max[r], .rest = s->rest[r], .ties = s->ties[r], .dot = s->dot[r],
-                            .mass = s->mass[r]};
+            xn_part part = {
+                .max = (double)s->max[r], .rest = s->rest[r], .ties = s->ties[r], .dot = s->dot[r], .mass = s->mass[r]};
             XN_T(ce_raise)(&part, (double)most[r]);
             s->rest[r] = part.rest;
             s->ties[r] = part.ties;
@@ -94,8 +94,8 @@ static inline void XN_T(cols_sum)(const xn_tile *t, XN_T(cols) *s, const real *b
 }
 
 /* Adds the targets of one vector of rows; see ce_dot. */
-static inline void XN_T(cols_dot)(XN_T(cols) *s, const real *block, const real *targets, int64_t stride,
-                                  int64_t lane, int64_t n) {
+static inline void XN_T(cols_dot)(XN_T(cols) *s, const real *block, const real *targets, int64_t stride, int64_t lane,
+                                  int64_t n) {
     real half_max[XN_LANES];
     double dots[XN_LANES], masses[XN_LANES];
     XN_ZERO(dots);
@@ -228,8 +228,7 @@ static inline void XN_T(cols_grad_label)(const xn_tile *t, const XN_T(cols) *s, 
         *grad = s->at_label[r] == (double)s->max[r] ? -d->to_one[r] * d->weight[r] : *grad - d->weight[r];
     }
     for (int64_t c = 0; dropped && c < n; c++)
-        for (int64_t r = 0; r < padded; r++)
-            out[c * stride + r] = d->weight[r] == 0 ? 0 : out[c * stride + r];
+        for (int64_t r = 0; r < padded; r++) out[c * stride + r] = d->weight[r] == 0 ? 0 : out[c * stride + r];
 }
 
 static inline void XN_T(cols_grad_dense)(const xn_tile *t, const XN_T(cols) *s, const XN_T(cols_done) *d,
@@ -238,8 +237,8 @@ static inline void XN_T(cols_grad_dense)(const xn_tile *t, const XN_T(cols) *s, 
     for (int64_t c = 0; c < n; c++)
         for (int64_t r = 0; r < padded; r++) {
             const int64_t k = c * stride + r;
-            const real slope = XN_T(ce_slope)(p[k], block[k] == s->max[r], targets[k], d->mass[r], d->to_one[r],
-                                              d->weight[r]);
+            const real slope =
+                XN_T(ce_slope)(p[k], block[k] == s->max[r], targets[k], d->mass[r], d->to_one[r], d->weight[r]);
             out[k] = d->weight[r] == 0 ? 0 : slope;
         }
 }
@@ -268,9 +267,9 @@ static inline void XN_T(cols_put_grad)(const xn_tile *t, const real *block, real
 }
 
 /* The second visit: the outputs of a packed block. `out` is a third block, for what leaves. */
-static inline void XN_T(cols_write)(const xn_tile *t, const XN_T(cols) *s, const XN_T(cols_done) *d,
-                                    const real *block, const real *targets, real *p, real *out, int64_t from,
-                                    int64_t n, XN_T(stream) *stream) {
+static inline void XN_T(cols_write)(const xn_tile *t, const XN_T(cols) *s, const XN_T(cols_done) *d, const real *block,
+                                    const real *targets, real *p, real *out, int64_t from, int64_t n,
+                                    XN_T(stream) *stream) {
     const int64_t padded = XN_T(padded_rows)(t->rows), stride = XN_T(stride)(t);
     const int dense = XN_T(is_dense)(t);
     if (t->prob.data || t->hess.data || (t->grad.data && dense))
