@@ -35,16 +35,14 @@ static void widen(const xn_labels *labels, int64_t offset, int64_t step, int64_t
 #undef WIDEN
 }
 
-/* The labels of a span. Ignored rows get label 0 and weight 0, which drops them. */
+/* The labels of a span. Ignored rows get label 0 and weight 0, which drops them. All are in range: another
+ * thread of the caller may have changed them since the check, and even then C must stay inside the row. */
 void xn_read_labels(const xn_problem *p, const xn_plan *plan, xn_span span, int64_t *label, double *weight) {
     const xn_labels *l = &p->labels;
     widen(l, xn_row_offset(span, l->outer, l->inner), xn_row_step(plan, l->outer, l->inner), span.rows, label);
-    if (!p->has_ignored) return;
-    for (int64_t i = 0; i < span.rows; i++) {
-        const int ignored = label[i] == p->ignored;
-        weight[i] = ignored ? 0 : weight[i];
-        label[i] = ignored ? 0 : label[i];
-    }
+    for (int64_t i = 0; p->has_ignored && i < span.rows; i++) weight[i] = label[i] == p->ignored ? 0 : weight[i];
+    const uint64_t classes = (uint64_t)p->classes;
+    for (int64_t i = 0; i < span.rows; i++) label[i] = (uint64_t)label[i] < classes ? label[i] : 0;
 }
 
 void xn_read_weights(const xn_problem *p, const xn_plan *plan, xn_span span, double *weight) {
@@ -78,14 +76,21 @@ typedef struct {
 } check_context;
 
 static void check_span(const check_context *c, xn_span span, checked *result) {
-    int64_t label[ROWS_PER_TILE];
+    int64_t copy[ROWS_PER_TILE];
+    const int64_t *label = copy;
     double weight[ROWS_PER_TILE];
     uint64_t bad = 0;
     int64_t ignored = 0;
     const uint64_t classes = (uint64_t)c->p->classes;
     const xn_labels *l = &c->p->labels;
     if (l->data) {
-        widen(l, xn_row_offset(span, l->outer, l->inner), xn_row_step(&c->plan, l->outer, l->inner), span.rows, label);
+        const int64_t offset = xn_row_offset(span, l->outer, l->inner);
+        const int64_t step = xn_row_step(&c->plan, l->outer, l->inner);
+        if (l->type == XN_INT64 && step == 1) {
+            label = (const int64_t *)l->data + offset;
+        } else {
+            widen(l, offset, step, span.rows, copy);
+        }
         const int has_ignored = c->p->has_ignored;
         const int64_t skipped = c->p->ignored;
         if (has_ignored) {
@@ -96,7 +101,7 @@ static void check_span(const check_context *c, xn_span span, checked *result) {
         } else {
             for (int64_t i = 0; i < span.rows; i++) bad |= (uint64_t)label[i] >= classes;
         }
-        for (int64_t i = 0; bad && result->bad_row < 0; i++) {
+        for (int64_t i = 0; bad && result->bad_row < 0 && i < span.rows; i++) {
             if ((has_ignored && label[i] == c->p->ignored) || (uint64_t)label[i] < classes) continue;
             result->bad_row = span.outer * c->p->inner + span.inner + i;
             result->bad_label = label[i];

@@ -84,7 +84,6 @@ void xn_fill_tile(const xn_problem *p, const xn_plan *plan, xn_span span, xn_til
         .classes = p->classes,
         .input = plane_of(&p->input, p->dtype, plan, span),
         .target = plane_of(&p->target, p->dtype, plan, span),
-        .label = p->labels.data ? label : NULL,
         .weight = weight,
         .class_weight = p->class_weight,
         .keep = 1 - p->label_smoothing,
@@ -100,6 +99,7 @@ void xn_fill_tile(const xn_problem *p, const xn_plan *plan, xn_span span, xn_til
     xn_read_weights(p, plan, span, weight);
     if (!p->labels.data) return;
     xn_read_labels(p, plan, span, label, weight);
+    tile->label = label;
     if (p->class_weight && tile->spread == 0) {
         apply_class_weight(p, span.rows, label, weight);
         tile->class_weight = NULL;

@@ -40,12 +40,13 @@ typedef struct {
  * The effective target of class c is u = (keep * t + spread) * class_weight[c], where t comes from
  * `target`, or is 1 at `label` and 0 elsewhere. */
 typedef struct {
-    int64_t rows, classes;
+    int64_t rows, classes;      /* the rows and scan kernels: at least 16 classes */
     xn_plane input;             /* logits or probabilities; never written */
     xn_plane target;            /* dense targets, or data == NULL */
     const int64_t *label;       /* [rows] in [0, classes); NULL with dense targets or none */
     const double *weight;       /* [rows] factor of the loss; a row of weight 0 is dropped, whatever it holds */
-    const void *class_weight;   /* [classes] of the compute type, or NULL for 1 */
+    const void *class_weight;   /* [classes] of the compute type, or NULL for 1. With labels and spread == 0 the
+                                 * weight of the label's class is in `weight`, and this is not read */
     double keep, spread;        /* 1 - label_smoothing, label_smoothing / classes */
     double grad_scale;          /* gradient and Hessian belong to grad_scale * sum of the losses */
     double epsilon;             /* probabilities are clipped to [epsilon, 1 - epsilon] */

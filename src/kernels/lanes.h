@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Moving elements between the caller's memory and lanes. Template: see real.h.
  *
- * Nothing here reads or writes beyond the elements it is told of: a last, incomplete vector goes
- * through a padded buffer on the stack. Pointers may have any alignment that suits the type. */
+ * Nothing here touches memory outside of the row that it is told of. A last, incomplete vector is loaded
+ * together with the elements before it, which a row of at least LANES classes has (the rows kernels get no
+ * others), and stored from a buffer on the stack. Pointers may have any alignment that suits the type. */
 
 static inline int64_t XN_T(least)(int64_t a, int64_t b) {
     return a < b ? a : b;

@@ -50,7 +50,7 @@ static inline void XN_T(ce_raise)(xn_part *p, double max) {
         const double offset = XN_T(offset)((real)max);
         const double step = below - XN_T(offset)((real)p->max) + offset;
         p->rest = p->rest * xn_exp_negative(step) + p->ties * xn_exp_negative(below + offset) * 0x1p60;
-        p->dot -= below * p->mass;
+        p->dot += (0.5 * max - 0.5 * p->max) * (2 * p->mass); /* halved: the difference may not fit */
     }
     p->ties = 0;
     p->max = max;
