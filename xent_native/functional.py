@@ -165,7 +165,9 @@ def _plain_call(
     label_code = 0 if dense else _problem.INTEGERS.get(y_true.dtype)
     if code is None or label_code is None or (dense and y_true.dtype != y_pred.dtype):
         return None
-    if n_threads is not None or ignore_class is not None or label_smoothing != 0.0 or epsilon != EPSILON:
+    if n_threads is not None or ignore_class is not None or epsilon is not EPSILON:
+        return None
+    if type(label_smoothing) is not float or label_smoothing != 0.0:
         return None
     reduced = _problem.REDUCTIONS.get(reduction) if reduction.__class__ is str else None
     if not reduced:
