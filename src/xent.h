@@ -103,6 +103,9 @@ const char *xn_isa(void);
 xn_status xn_set_isa(const char *name); /* not while another thread computes */
 const char *xn_kernel_name(int index); /* NULL ends the list */
 
+/* Call once before any other function, and before the process forks: from then on a child runs serially. */
+void xn_init(void);
+
 int xn_has_openmp(void);
 int xn_max_threads(void); /* what n_threads = 0 means now */
 

@@ -241,3 +241,26 @@ def test_reduced_loss_of_float32_is_summed_in_float64(isa):
     # The sum adds at most half an ulp of float64 for each of 100,000 additions in a row.
     alone = xn.sparse_categorical_crossentropy(labels[:1], x[:1], from_logits=True, reduction="sum")
     assert abs(total / (alone * len(x)) - 1) < 100_000 * 2.0**-53
+
+
+@pytest.mark.skipif(np.finfo(np.longdouble).nmant < 63, reason="needs a long double of 64 bits")
+@pytest.mark.parametrize("scale", [1, 600])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_many_classes_in_float64_with_smoothing(isa, axis, scale, rng):
+    """Sums over many classes carry their rounding errors, in both loop orders.
+
+    Smoothed targets have the rounding of s / C, which is the same for all classes: it adds up to half an ulp of U,
+    and as much in log S and in the sum of u (m - x). Twice A1 covers that.
+    """
+    classes, s = 20_000, 0.1
+    x = rng.standard_normal((classes, 16)) * scale
+    y = rng.integers(0, classes, x.shape[1])
+    given = x if axis == 0 else np.ascontiguousarray(x.T)
+    loss = xn.sparse_categorical_crossentropy(y, given, True, axis=axis, label_smoothing=s)
+    wide = x.astype(np.longdouble)
+    most = wide.max(axis=0)
+    log_s = np.log(np.exp(wide - most).sum(axis=0))
+    spread = np.longdouble(s) / classes
+    at_label = (1 - np.longdouble(s)) * (most - wide[y, np.arange(x.shape[1])])
+    exact = (log_s + at_label) + spread * (most - wide).sum(axis=0)
+    assert np.all(np.abs(loss - exact) <= 8 * np.spacing(loss))

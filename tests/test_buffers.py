@@ -249,3 +249,30 @@ def test_softmax_buffers(x):
         xn.logsumexp(x, out=nan((5, 4)))
     with pytest.raises(ValueError, match="out must not overlap x"):
         xn.logsumexp(x, out=x[..., 0])
+
+
+class View:
+    """Shares its memory with an array, as tensors and tables do, and is none itself."""
+
+    def __init__(self, array):
+        self.array = array
+
+    def __array__(self, dtype=None, copy=None):
+        return self.array
+
+
+def test_overlap_with_what_is_no_array_itself():
+    memory = np.zeros(1100)
+    x = memory[:800].reshape(4, 200)
+    y = np.zeros(4, int)
+    with pytest.raises(ValueError, match="grad_out must not overlap y_pred"):
+        SPARSE(y, View(x), True, grad_out=memory[300:].reshape(4, 200))
+    with pytest.raises(ValueError, match="grad_out must not overlap y_pred"):
+        SPARSE(y, View(x), grad_out=x)
+    with pytest.raises(ValueError, match="out must not overlap sample_weight"):
+        SPARSE(y, np.ones((4, 200)), True, sample_weight=View(memory[:4]), out=memory[2:6])
+    with pytest.raises(ValueError, match="out must not overlap x"):
+        xn.softmax(View(x), out=memory[300:].reshape(4, 200))
+    with pytest.raises(ValueError, match="out must not overlap x"):
+        xn.logsumexp(View(x), out=memory[:4])
+    assert not memory.any()

@@ -281,3 +281,16 @@ def test_more_than_two_to_the_31_elements(axis):
     others = np.float32(np.log(classes))
     np.testing.assert_allclose(loss[1:-1], others, rtol=2.4e-7)
     np.testing.assert_allclose(loss[[0, -1]], np.log1p((classes - 1) * np.exp(-20.0)), rtol=5e-6)
+
+
+@pytest.mark.parametrize("classes", [3, 200])
+def test_no_clip_and_probabilities_of_zero(isa, classes):
+    """epsilon=0: a class without a target has no gradient of its own, even at 0; a certain row has loss 0, not -0."""
+    p = np.zeros((1, classes))
+    p[0, 1] = 1
+    sparse = xn.sparse_categorical_crossentropy_value_and_grad([1], p, epsilon=0.0)
+    dense = xn.categorical_crossentropy_value_and_grad(p.copy(), p, epsilon=0.0)
+    for loss, grad in (sparse, dense):
+        assert loss[0] == 0
+        assert not np.signbit(loss[0])
+        np.testing.assert_array_equal(grad, 1 - p)

@@ -287,3 +287,42 @@ def test_labels_are_checked_without_a_gradient_too(isa, layout):
             xn.sparse_categorical_crossentropy(y, x, True, axis=axis, label_smoothing=smoothing)
     with pytest.raises(IndexError, match="got 3"):
         xn.sparse_categorical_crossentropy_grad_and_hess(y, x, axis=axis)
+
+
+@pytest.mark.parametrize("reduction", ["none", "sum", "mean"])
+@pytest.mark.parametrize("axis", [-1, 1])
+def test_batch_axes_in_another_order_do_not_fit(reduction, axis):
+    """(2, 3) and (3, 2) rows are six rows both, but not the same ones."""
+    x = np.zeros((2, 3, 5), np.float32) if axis == -1 else np.zeros((2, 5, 3), np.float32)
+    for call in (xn.sparse_categorical_crossentropy, xn.sparse_categorical_crossentropy_value_and_grad):
+        for shape in ((3, 2), (6,), (6, 1), (1, 6)):
+            with pytest.raises(ValueError, match=r"y_true must have shape \(2, 3\)"):
+                call(np.zeros(shape, np.int64), x, True, axis=axis, reduction=reduction)
+    for shape in ((3, 2, 5), (6, 5), (2, 3, 5)[::-1]):
+        with pytest.raises(ValueError, match="y_true must have the shape of y_pred"):
+            xn.categorical_crossentropy(np.zeros(shape, np.float32), x, True, axis=axis, reduction=reduction)
+
+
+@pytest.mark.parametrize("reduction", ["none", "mean"])
+def test_an_axis_beyond_any_integer_of_c(reduction):
+    with pytest.raises(ValueError, match=r"axis must lie in \[-2, 2\)"):
+        xn.sparse_categorical_crossentropy(Y, X, True, axis=2**40, reduction=reduction)
+
+
+def test_class_weights_that_are_no_numbers():
+    for weight in ("a", None):
+        with pytest.raises(TypeError, match="class_weight must hold real numbers"):
+            xn.sparse_categorical_crossentropy(Y, X, True, class_weight={0: weight})
+
+
+def test_a_dtype_that_does_not_exist():
+    for dtype in ("bogus", {"class_name": "DTypePolicy"}, "int32"):
+        with pytest.raises(ValueError, match="dtype must be 'float32', 'float64' or None"):
+            xn.CategoricalCrossentropy(dtype=dtype)
+
+
+@pytest.mark.parametrize("option", ["label_smoothing", "epsilon"])
+def test_an_array_where_a_number_belongs(option):
+    for reduction in ("none", "mean"):
+        with pytest.raises(TypeError, match=f"{option} must be a number"):
+            xn.sparse_categorical_crossentropy(Y, X, reduction=reduction, **{option: np.array([0.1, 0.2])})

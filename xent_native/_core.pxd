@@ -78,5 +78,6 @@ cdef extern from "xent.h" nogil:
     const char *xn_isa()
     xn_status xn_set_isa(const char *name)
     const char *xn_kernel_name(int index)
+    void xn_init()
     int xn_has_openmp()
     int xn_max_threads()

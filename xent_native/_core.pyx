@@ -22,6 +22,9 @@ cdef int[2] FLOAT_SIZE = [4, 8]
 cdef int[8] INT_SIZE = [1, 1, 2, 2, 4, 4, 8, 8]
 
 
+xn_init()
+
+
 class LabelError(Exception):
     """A label is out of range: args are the row, counted in C order, and the label."""
 

@@ -172,7 +172,7 @@ def sample_weights(value: Any, x: np.ndarray, axis: int) -> np.ndarray | None:
 
 
 def _fit_weights(array: np.ndarray, rows: tuple[int, ...]) -> np.ndarray:
-    """As Keras: a last axis of length 1 is added or dropped, then NumPy's broadcasting."""
+    """A last axis of length 1 is dropped if it is one too many, as in Keras; then NumPy's broadcasting."""
     shape = array.shape
     fitted = array
     if array.ndim == len(rows) + 1 and array.shape[-1] == 1:
@@ -196,7 +196,12 @@ def class_weights(value: Any, x: np.ndarray, axis: int) -> np.ndarray | None:
             index = int(key) if isinstance(key, str) and key.isdecimal() else key  # as JSON writes it
             if not isinstance(index, int | np.integer) or not 0 <= index < classes:
                 raise ValueError(f"class_weight must have keys in [0, {classes}); got {key!r}")
-            dense[index] = weight
+            try:
+                dense[index] = float(weight)
+            except (TypeError, ValueError):
+                raise TypeError(
+                    f"class_weight must hold real numbers; got {weight!r} for class {index}"
+                ) from None
         return dense
     array = as_array("class_weight", value)
     if array.shape != (classes,):

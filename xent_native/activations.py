@@ -20,7 +20,7 @@ def _softmax_plane(x: Any, axis: int, out: Any, logarithm: bool, n_threads: int 
     if out is not None:
         _problem.output("out", out, given.shape, (dtype,))
         if out is not x:
-            _problem.refuse_overlap("out", out, {"x": x})
+            _problem.refuse_overlap("out", out, {"x": given})
     native: np.ndarray = out
     if out is None or dtype != logits.dtype or _problem.passable(out, axis) is not out:
         native = np.empty(logits.shape, logits.dtype)
@@ -135,7 +135,7 @@ def logsumexp(x: Any, axis: int = -1, *, out: Any = None, n_threads: int | None 
     rows = _problem.row_shape(logits, axis)
     if out is not None:
         _problem.output("out", out, rows, (logits.dtype,))
-        _problem.refuse_overlap("out", out, {"x": x})
+        _problem.refuse_overlap("out", out, {"x": given})
     direct = out is not None and out.flags.c_contiguous and out.flags.aligned
     native: np.ndarray = out if direct else np.empty(rows, logits.dtype)
     code = _problem.FLOATS[logits.dtype]

@@ -126,13 +126,22 @@ def _cross_entropy(
     slope = _Plane("grad_out", grad_out, x, axis, grad_dtype) if grad else None
     curve = _Plane("hess_out", hess_out, x, axis, grad_dtype) if hess else None
     if out is not None or grad_out is not None or hess_out is not None:
-        inputs = {
+        in_place = bool(from_logits) and grad_out is y_pred
+        # Both what came and what it became: a tensor and the array that views its memory.
+        came = {
             "y_pred": y_pred,
             "y_true": y_true,
             "sample_weight": sample_weight,
             "class_weight": class_weight,
         }
-        _refuse_overlaps(inputs, out, grad_out, hess_out, in_place=bool(from_logits) and grad_out is y_pred)
+        became = {
+            "y_pred": given,
+            "y_true": target if dense else labels,
+            "sample_weight": weights,
+            "class_weight": factors,
+        }
+        for inputs in (came, became):
+            _refuse_overlaps(inputs, out, grad_out, hess_out, in_place)
     dtype_code = _problem.FLOATS[x.dtype]
     try:
         reduced = _core.cross_entropy(
@@ -165,6 +174,9 @@ def _plain_call(
     label_code = 0 if dense else _problem.INTEGERS.get(y_true.dtype)
     if code is None or label_code is None or (dense and y_true.dtype != y_pred.dtype):
         return None
+    shape = y_pred.shape
+    if y_true.shape != (shape if dense else shape[:-1] if axis == -1 else _problem.row_shape(y_pred, axis)):
+        return None
     if n_threads is not None or ignore_class is not None or epsilon is not EPSILON:
         return None
     if type(label_smoothing) is not float or label_smoothing != 0.0:
@@ -178,7 +190,7 @@ def _plain_call(
             from_logits, y_pred, code, axis, None if dense else y_true, label_code, y_true if dense else None, None,
             0.0, None, None, 0, EPSILON, reduced, runtime.resolve_threads(None), None, 0, None, slope, None, None, None,
         )  # fmt: skip
-    except (_core.LabelError, ValueError):
+    except (_core.LabelError, OverflowError, ValueError):
         return None
     return loss, slope, None
 

@@ -61,7 +61,10 @@ class Loss:
         _problem.reduction_code(reduction)
         self.name = name
         self.reduction = reduction
-        self.dtype = None if dtype is None else np.dtype(dtype).name
+        try:
+            self.dtype = None if dtype is None else np.dtype(dtype).name
+        except (TypeError, ValueError):
+            self.dtype = "no dtype at all"
         if self.dtype not in (None, "float32", "float64"):
             raise ValueError(f"dtype must be 'float32', 'float64' or None; got {dtype!r}")
 

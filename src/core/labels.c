@@ -127,7 +127,7 @@ static void check_job(void *context, int64_t job) {
 }
 
 static xn_status run_check(xn_problem *p, check_context *c, xn_count *count) {
-    const xn_work work = {c->plan.jobs, ROWS_PER_TILE * TILES_PER_JOB / 8, p->n_threads, p->interrupted};
+    const xn_work work = {c->plan.jobs, ROWS_PER_TILE * TILES_PER_JOB, p->n_threads, p->interrupted};
     const xn_status status = xn_run_jobs(work, check_job, c);
     if (status != XN_OK) return status;
     for (int64_t job = 0; job < c->plan.jobs; job++) {

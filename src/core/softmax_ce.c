@@ -72,8 +72,10 @@ static xn_status run_wide_rows(xn_problem *p, const xn_kernel_table *k) {
     wide_row w = {.kernels = k, .p = p, .parts = calloc((size_t)segments, sizeof(xn_part))};
     double *losses = calloc((size_t)rows, sizeof(double));
     if (!w.parts || !losses) status = XN_NO_MEMORY;
-    for (int64_t row = 0; status == XN_OK && row < rows; row++)
+    for (int64_t row = 0; status == XN_OK && row < rows; row++) {
         status = run_wide_row(&w, &plan, row, divisor == 0 ? 0 : 1 / divisor, losses + row);
+        if (status == XN_OK && p->interrupted && p->interrupted()) status = XN_INTERRUPTED;
+    }
     p->reduced = divisor == 0 || status != XN_OK ? 0 : xn_sum(losses, rows) / divisor;
     free(losses);
     free(w.parts);

@@ -16,7 +16,7 @@
 
 enum {
     SERIAL_ELEMENTS = 30000,    /* below this a region costs more than it saves: it takes about 14 us to open */
-    ROUND_ELEMENTS = 1 << 25,   /* between two looks at `interrupted`: tens of milliseconds at most */
+    ROUND_ELEMENTS = 1 << 23,   /* between two looks at `interrupted`: a tenth of a second where it is slowest */
     MOST_THREADS_AT_LEAST = 8   /* a caller may ask for more threads than there are CPUs, but not for any number */
 };
 
@@ -60,11 +60,18 @@ static void prepare(void) {
     pthread_atfork(NULL, NULL, after_fork);
 }
 
-static int cpus_allowed(void) {
+void xn_init(void) {
     pthread_once(&once, prepare);
+}
+
+static int cpus_allowed(void) {
+    xn_init(); /* in case that the caller did not */
     return forked ? 1 : quota;
 }
 #else
+void xn_init(void) {
+}
+
 static int cpus_allowed(void) {
     return read_quota();
 }
@@ -86,6 +93,9 @@ static int threads_for(const xn_work *work) {
 }
 
 #else
+
+void xn_init(void) {
+}
 
 int xn_max_threads(void) {
     return 1;

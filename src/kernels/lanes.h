@@ -54,25 +54,34 @@ static inline real XN_T(fold_largest)(real *lanes) {
     return XN_T(larger)(XN_T(larger)(lanes[0], lanes[2]), XN_T(larger)(lanes[1], lanes[3]));
 }
 
+/* sum += more; where terms are float64 themselves, *error collects what rounding takes from the sum. */
+XN_INLINE void XN_T(add)(double *sum, double *error, double more) {
+    const double before = *sum, whole = before + more;
+    if (sizeof(real) == sizeof(double)) {
+        const double back = whole - before;
+        *error += (before - (whole - back)) + (more - back);
+    }
+    *sum = whole;
+}
+
+/* What add() added up. Next to an infinite sum its error is NaN, and means nothing. */
+XN_INLINE double XN_T(added)(double sum, double error) {
+    if (sizeof(real) != sizeof(double)) return sum;
+    return sum - sum == 0 ? sum + error : sum;
+}
+
 /* total += sums of four vectors; float32 sums go on in double, float64 sums carry their rounding errors. */
 XN_INLINE void XN_T(flush)(double *restrict total, double *restrict error, const real *restrict sum) {
 #pragma omp simd
     for (int i = 0; i < XN_LANES; i++) {
         const double more = (double)((sum[i] + sum[i + XN_LANES]) + (sum[i + 2 * XN_LANES] + sum[i + 3 * XN_LANES]));
-        const double whole = total[i] + more;
-        if (sizeof(real) == sizeof(double)) {
-            const double back = whole - total[i];
-            error[i] += (total[i] - (whole - back)) + (more - back);
-        }
-        total[i] = whole;
+        XN_T(add)(total + i, error + i, more);
     }
 }
 
-/* What flush() added up. Next to an infinite sum its error is NaN, and means nothing. */
+/* What flush() added up. */
 static inline double XN_T(flushed)(const double *total, const double *error) {
-    const double sum = XN_T(fold)(total);
-    if (sizeof(real) != sizeof(double)) return sum;
-    return sum - sum == 0 ? sum + XN_T(fold)(error) : sum;
+    return XN_T(added)(XN_T(fold)(total), sizeof(real) == sizeof(double) ? XN_T(fold)(error) : 0);
 }
 
 /* The largest of n elements that is not NaN; -inf if there is none. */

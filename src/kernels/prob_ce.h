@@ -36,15 +36,21 @@ XN_INLINE real XN_T(is_inside)(real p, XN_T(clip) c) {
 
 /* weight (inside_mass / S - u / p), where `base` is the first term, weight included. */
 XN_INLINE real XN_T(prob_slope)(real p, real u, XN_T(clip) c, real base, real weight) {
-    const real other = XN_T(is_inside)(p, c) != 0 ? u / p : 0;
+    const real other = XN_T(is_inside)(p, c) != 0 && u != 0 ? u / p : 0;
     return XN_FMA(-weight, other, base);
+}
+
+/* inside_mass / S, times the weight. NaN for a row that sums to 0, whose quotients are all undefined. */
+static inline real XN_T(prob_base)(double weight, double inside, double sum) {
+    const double inverse = 1 / sum;
+    return (real)(weight * inside / sum + (inverse - inverse));
 }
 
 /* The loss of a row with one target, whose probability is p. */
 static inline double XN_T(prob_loss_label)(double p, double sum, double epsilon) {
     const double q = p / sum;
     const double floored = q < epsilon ? epsilon : q;
-    return -xn_log_corrected(floored > 1 - epsilon ? 1 - epsilon : floored, 0);
+    return 0 - xn_log_corrected(floored > 1 - epsilon ? 1 - epsilon : floored, 0); /* 0, not -0 */
 }
 
 /* Its gradient: `elsewhere` at every class but the label. */
@@ -145,7 +151,7 @@ static inline void XN_T(prob_row_dense)(const xn_tile *t, int64_t row, real log_
     if (t->loss) t->loss[row] = t->weight[row] * loss;
     if (!t->grad.data) return;
     const double weight = t->weight[row] * t->grad_scale;
-    const real base = (real)(weight * inside / sum);
+    const real base = XN_T(prob_base)(weight, inside, sum);
     for (int64_t j = 0; j < t->classes; j += XN_T(FLUSH)) {
         const int64_t n = XN_T(least)(t->classes - j, XN_T(FLUSH));
         const real *p = XN_T(inputs)(t, row, j, n, copy), *u = XN_T(targets)(t, row, j, n, buffer);

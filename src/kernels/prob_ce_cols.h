@@ -4,6 +4,7 @@
 
 typedef struct {
     double sum[XN_COL_TILE], at_label[XN_COL_TILE], loss[XN_COL_TILE], inside[XN_COL_TILE];
+    double sum_error[XN_COL_TILE], loss_error[XN_COL_TILE], inside_error[XN_COL_TILE]; /* see add() in lanes.h */
     real low[XN_COL_TILE], high[XN_COL_TILE], whole[XN_COL_TILE], whole_low[XN_COL_TILE], inverse[XN_COL_TILE];
     real base[XN_COL_TILE], at[XN_COL_TILE], weight[XN_COL_TILE];
 } XN_T(prob_cols);
@@ -16,7 +17,7 @@ static inline void XN_T(prob_cols_sum)(const xn_tile *t, XN_T(prob_cols) *s, con
                                        int64_t n) {
     const int64_t padded = XN_T(padded_rows)(t->rows), stride = XN_T(stride)(t);
     for (int64_t c = 0; c < n; c++)
-        for (int64_t r = 0; r < padded; r++) s->sum[r] += (double)block[c * stride + r];
+        for (int64_t r = 0; r < padded; r++) XN_T(add)(s->sum + r, s->sum_error + r, (double)block[c * stride + r]);
     for (int64_t r = 0; t->label && r < t->rows; r++) {
         const int64_t y = t->label[r] - from;
         if (y >= 0 && y < n) s->at_label[r] = (double)block[y * stride + r];
@@ -42,8 +43,8 @@ static inline void XN_T(prob_cols_dot)(const xn_tile *t, XN_T(prob_cols) *s, con
                 }
             }
             for (int i = 0; i < XN_LANES; i++) {
-                s->loss[lane + i] += (double)dot[i];
-                s->inside[lane + i] += (double)mass[i];
+                XN_T(add)(s->loss + lane + i, s->loss_error + lane + i, (double)dot[i]);
+                XN_T(add)(s->inside + lane + i, s->inside_error + lane + i, (double)mass[i]);
             }
         }
     }
@@ -53,6 +54,8 @@ static inline void XN_T(prob_cols_dot)(const xn_tile *t, XN_T(prob_cols) *s, con
 static inline void XN_T(prob_cols_finish)(const xn_tile *t, XN_T(prob_cols) *s) {
     const int dense = XN_T(is_dense)(t);
     for (int64_t r = 0; r < t->rows; r++) {
+        s->loss[r] = XN_T(added)(s->loss[r], s->loss_error[r]);
+        s->inside[r] = XN_T(added)(s->inside[r], s->inside_error[r]);
         const int dropped = XN_T(is_dropped)(t, r);
         const double weight = dropped ? 0 : t->weight[r] * t->grad_scale;
         const double loss = dense ? s->loss[r] : XN_T(prob_loss_label)(s->at_label[r], s->sum[r], t->epsilon);
@@ -60,7 +63,7 @@ static inline void XN_T(prob_cols_finish)(const xn_tile *t, XN_T(prob_cols) *s) 
         s->weight[r] = (real)weight;
         s->at[r] = 0;
         if (dense) {
-            s->base[r] = (real)(weight * s->inside[r] / s->sum[r]);
+            s->base[r] = XN_T(prob_base)(weight, s->inside[r], s->sum[r]);
         } else {
             XN_T(prob_grad_label)(s->at_label[r], s->sum[r], t->epsilon, weight, s->at + r, s->base + r);
         }
@@ -100,6 +103,7 @@ static void XN_T(prob_ce_cols)(const xn_tile *t) {
         XN_T(prob_cols_sum)(t, &s, block, from, n);
     }
     for (int r = 0; r < XN_COL_TILE; r++) {
+        s.sum[r] = XN_T(added)(s.sum[r], s.sum_error[r]);
         const XN_T(clip) clip = XN_T(clip_of)(s.sum[r], t->epsilon);
         s.low[r] = clip.low;
         s.high[r] = clip.high;

@@ -11,6 +11,7 @@
 typedef struct {
     real max[XN_COL_TILE];
     double rest[XN_COL_TILE], ties[XN_COL_TILE], dot[XN_COL_TILE], mass[XN_COL_TILE], at_label[XN_COL_TILE];
+    double rest_error[XN_COL_TILE], dot_error[XN_COL_TILE], mass_error[XN_COL_TILE]; /* see add() in lanes.h */
 } XN_T(cols);
 
 /* What the outputs of a tile's rows follow from; arrays over lanes. */
@@ -33,9 +34,13 @@ static inline void XN_T(cols_raise)(XN_T(cols) *s, const real *block, int64_t st
     if (!first) {
         for (int64_t r = 0; r < padded; r++) {
             if (!(most[r] > s->max[r])) continue;
-            xn_part part = {
-                .max = (double)s->max[r], .rest = s->rest[r], .ties = s->ties[r], .dot = s->dot[r], .mass = s->mass[r]};
+            xn_part part = {.max = (double)s->max[r],
+                            .rest = XN_T(added)(s->rest[r], s->rest_error[r]),
+                            .ties = s->ties[r],
+                            .dot = XN_T(added)(s->dot[r], s->dot_error[r]),
+                            .mass = XN_T(added)(s->mass[r], s->mass_error[r])};
             XN_T(ce_raise)(&part, (double)most[r]);
+            s->rest_error[r] = s->dot_error[r] = 0;
             s->rest[r] = part.rest;
             s->ties[r] = part.ties;
             s->dot[r] = part.dot;
@@ -59,9 +64,10 @@ static inline void XN_T(cols_sum)(const xn_tile *t, XN_T(cols) *s, const real *b
     const int64_t stride = XN_T(stride)(t);
     real max[XN_LANES], shift[XN_LANES], lowest[XN_LANES], magic[XN_LANES];
     ireal count[XN_LANES];
-    double rest[XN_LANES];
+    double rest[XN_LANES], error[XN_LANES];
     XN_ZERO(count);
     XN_ZERO(rest);
+    XN_ZERO(error);
 #pragma omp simd
     for (int i = 0; i < XN_LANES; i++) {
         max[i] = s->max[lane + i];
@@ -85,10 +91,11 @@ static inline void XN_T(cols_sum)(const xn_tile *t, XN_T(cols) *s, const real *b
             }
         }
 #pragma omp simd
-        for (int i = 0; i < XN_LANES; i++) rest[i] += (double)sum[i];
+        for (int i = 0; i < XN_LANES; i++) XN_T(add)(rest + i, error + i, (double)sum[i]);
     }
     for (int i = 0; i < XN_LANES; i++) {
-        s->rest[lane + i] += rest[i];
+        XN_T(add)(s->rest + lane + i, s->rest_error + lane + i, rest[i]);
+        s->rest_error[lane + i] += error[i];
         s->ties[lane + i] += (double)count[i];
     }
 }
@@ -97,9 +104,11 @@ static inline void XN_T(cols_sum)(const xn_tile *t, XN_T(cols) *s, const real *b
 static inline void XN_T(cols_dot)(XN_T(cols) *s, const real *block, const real *targets, int64_t stride, int64_t lane,
                                   int64_t n) {
     real half_max[XN_LANES];
-    double dots[XN_LANES], masses[XN_LANES];
+    double dots[XN_LANES], masses[XN_LANES], dot_error[XN_LANES], mass_error[XN_LANES];
     XN_ZERO(dots);
     XN_ZERO(masses);
+    XN_ZERO(dot_error);
+    XN_ZERO(mass_error);
     for (int i = 0; i < XN_LANES; i++) {
         const real max = s->max[lane + i];
         half_max[i] = max == -INFINITY ? 0 : (real)0.5 * max;
@@ -120,13 +129,15 @@ static inline void XN_T(cols_dot)(XN_T(cols) *s, const real *block, const real *
         }
 #pragma omp simd
         for (int i = 0; i < XN_LANES; i++) {
-            dots[i] += (double)dot[i];
-            masses[i] += (double)mass[i];
+            XN_T(add)(dots + i, dot_error + i, (double)dot[i]);
+            XN_T(add)(masses + i, mass_error + i, (double)mass[i]);
         }
     }
     for (int i = 0; i < XN_LANES; i++) {
-        s->dot[lane + i] += 2 * dots[i];
-        s->mass[lane + i] += masses[i];
+        XN_T(add)(s->dot + lane + i, s->dot_error + lane + i, 2 * dots[i]);
+        s->dot_error[lane + i] += 2 * dot_error[i];
+        XN_T(add)(s->mass + lane + i, s->mass_error + lane + i, masses[i]);
+        s->mass_error[lane + i] += mass_error[i];
     }
 }
 
@@ -137,6 +148,7 @@ static inline void XN_T(cols_scan)(const xn_tile *t, XN_T(cols) *s, real *block,
     for (int64_t r = 0; r < padded; r++) {
         s->max[r] = -INFINITY;
         s->rest[r] = s->ties[r] = s->dot[r] = s->mass[r] = s->at_label[r] = 0;
+        s->rest_error[r] = s->dot_error[r] = s->mass_error[r] = 0;
     }
     for (int64_t from = 0; from < t->classes; from += cols) {
         const int64_t n = XN_T(least)(t->classes - from, cols);
@@ -154,6 +166,11 @@ static inline void XN_T(cols_scan)(const xn_tile *t, XN_T(cols) *s, real *block,
             const int64_t y = t->label[r] - from;
             if (y >= 0 && y < n) s->at_label[r] = (double)block[y * stride + r];
         }
+    }
+    for (int64_t r = 0; r < padded; r++) {
+        s->rest[r] = XN_T(added)(s->rest[r], s->rest_error[r]);
+        s->dot[r] = XN_T(added)(s->dot[r], s->dot_error[r]);
+        s->mass[r] = XN_T(added)(s->mass[r], s->mass_error[r]);
     }
 }
 
