@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Threads: the only parallel region of the library. */
+#include <stdatomic.h>
+
 #include "core.h"
 
 #ifdef _OPENMP
@@ -16,7 +18,7 @@
 
 enum {
     SERIAL_ELEMENTS = 30000,    /* below this a region costs more than it saves: it takes about 14 us to open */
-    ROUND_ELEMENTS = 1 << 23,   /* between two looks at `interrupted`: a tenth of a second where it is slowest */
+    ASK_ELEMENTS = 1 << 22,     /* a thread's work between two looks at `interrupted`: at most tens of milliseconds */
     MOST_THREADS_AT_LEAST = 8   /* a caller may ask for more threads than there are CPUs, but not for any number */
 };
 
@@ -108,25 +110,35 @@ static int threads_for(const xn_work *work) {
 
 #endif
 
-static void run_round(xn_job *job, void *context, int64_t from, int64_t to, int threads) {
-#ifdef _OPENMP
-    if (threads > 1) {
-#pragma omp parallel for schedule(dynamic) num_threads(threads)
-        for (int64_t i = from; i < to; i++) job(context, i);
-        return;
-    }
-#endif
-    (void)threads;
-    for (int64_t i = from; i < to; i++) job(context, i);
+/* Work in progress. Only the calling thread asks `interrupted`, and only between its own jobs: nobody waits
+ * for it, as the threads would at the end of a parallel region. */
+typedef struct {
+    const xn_work *work;
+    xn_job *job;
+    void *context;
+    int64_t unasked; /* elements that the calling thread has done since it asked */
+    atomic_int stop;
+} crew;
+
+static void run_one(crew *c, int64_t job, int is_caller) {
+    if (atomic_load_explicit(&c->stop, memory_order_relaxed)) return;
+    c->job(c->context, job);
+    if (!is_caller || !c->work->interrupted) return;
+    c->unasked += c->work->elements_per_job;
+    if (c->unasked < ASK_ELEMENTS) return;
+    c->unasked = 0;
+    if (c->work->interrupted()) atomic_store_explicit(&c->stop, 1, memory_order_relaxed);
 }
 
 xn_status xn_run_jobs(xn_work work, xn_job *job, void *context) {
+    crew c = {.work = &work, .job = job, .context = context};
     const int threads = threads_for(&work);
-    int64_t round = ROUND_ELEMENTS / (work.elements_per_job > 0 ? work.elements_per_job : 1);
-    if (round < threads) round = threads;
-    for (int64_t from = 0; from < work.jobs; from += round) {
-        if (from > 0 && work.interrupted && work.interrupted()) return XN_INTERRUPTED;
-        run_round(job, context, from, from + round < work.jobs ? from + round : work.jobs, threads);
+#ifdef _OPENMP
+    if (threads > 1) {
+#pragma omp parallel for schedule(dynamic) num_threads(threads)
+        for (int64_t i = 0; i < work.jobs; i++) run_one(&c, i, omp_get_thread_num() == 0);
     }
-    return XN_OK;
+#endif
+    for (int64_t i = 0; threads == 1 && i < work.jobs; i++) run_one(&c, i, 1);
+    return atomic_load(&c.stop) ? XN_INTERRUPTED : XN_OK;
 }
