@@ -282,6 +282,73 @@ def refuse_overlap(name: str, buffer: np.ndarray, others: Mapping[str, Any]) -> 
             raise ValueError(f"{name} must not overlap {other_name}")
 
 
+def refuse_overlaps(inputs: dict[str, Any], out: Any, grad_out: Any, hess_out: Any, in_place: bool) -> None:
+    buffers = {"out": out, "grad_out": grad_out, "hess_out": hess_out}
+    for name, buffer in buffers.items():
+        if buffer is None:
+            continue
+        others = dict(inputs)
+        if name == "grad_out" and in_place:
+            del others["y_pred"]
+        others.update((other, b) for other, b in buffers.items() if other != name)
+        refuse_overlap(name, buffer, others)
+
+
+class Plane:
+    """An output with the shape of `y_pred`: what C writes, and how that becomes what the caller gets."""
+
+    __slots__ = ("native", "result")
+
+    def __init__(self, name: str, buffer: Any, x: np.ndarray, axis: int, dtype: np.dtype) -> None:
+        self.result: np.ndarray | None = None
+        if buffer is None:
+            self.native = np.empty(x.shape, x.dtype)
+            if dtype != x.dtype:
+                self.result = np.empty(x.shape, dtype)
+            return
+        self.native = self.result = output(name, buffer, x.shape, (dtype,))
+        if dtype != x.dtype or passable(buffer, axis) is not buffer:
+            self.native = np.empty(x.shape, x.dtype)
+
+    def finish(self) -> np.ndarray:
+        if self.result is None:
+            return self.native
+        if self.result is not self.native:
+            self.result[...] = self.native
+        return self.result
+
+
+class Rows:
+    """The loss: one value per row in `buffer` or a new array, or a reduced one."""
+
+    __slots__ = ("native", "reduced", "result")
+
+    def __init__(self, buffer: Any, x: np.ndarray, axis: int, code: int) -> None:
+        self.native: np.ndarray | None = None
+        self.result: np.ndarray | None = None
+        self.reduced = code != 0
+        if self.reduced:
+            if buffer is not None:
+                self.result = output("out", buffer, (), (np.dtype(np.float64), np.dtype(np.float32)))
+            return
+        rows = row_shape(x, axis)
+        if buffer is None:
+            self.native = self.result = np.empty(rows, x.dtype)
+            return
+        self.native = self.result = output("out", buffer, rows, (x.dtype,))
+        if not (buffer.flags.c_contiguous and buffer.flags.aligned):
+            self.native = np.empty(rows, x.dtype)
+
+    def finish(self, reduced: float) -> Any:
+        if self.result is None:
+            return reduced
+        if self.reduced:
+            self.result[...] = reduced
+        elif self.result is not self.native:
+            self.result[...] = self.native
+        return self.result
+
+
 def place(index: tuple[int, ...]) -> str:
     """A position in an array, in words."""
     return f"index {index[0]}" if len(index) == 1 else f"index {index}"

@@ -19,63 +19,6 @@ __all__ = [
 ]
 
 EPSILON = 1e-7
-_FLOAT32 = np.dtype(np.float32)
-_FLOAT64 = np.dtype(np.float64)
-
-
-class _Plane:
-    """An output with the shape of `y_pred`: what C writes, and how that becomes what the caller gets."""
-
-    __slots__ = ("native", "result")
-
-    def __init__(self, name: str, buffer: Any, x: np.ndarray, axis: int, dtype: np.dtype) -> None:
-        self.result: np.ndarray | None = None
-        if buffer is None:
-            self.native = np.empty(x.shape, x.dtype)
-            if dtype != x.dtype:
-                self.result = np.empty(x.shape, dtype)
-            return
-        self.native = self.result = _problem.output(name, buffer, x.shape, (dtype,))
-        if dtype != x.dtype or _problem.passable(buffer, axis) is not buffer:
-            self.native = np.empty(x.shape, x.dtype)
-
-    def finish(self) -> np.ndarray:
-        if self.result is None:
-            return self.native
-        if self.result is not self.native:
-            self.result[...] = self.native
-        return self.result
-
-
-class _Rows:
-    """The loss: one value per row in `buffer` or a new array, or a reduced one."""
-
-    __slots__ = ("native", "reduced", "result")
-
-    def __init__(self, buffer: Any, x: np.ndarray, axis: int, code: int) -> None:
-        self.native: np.ndarray | None = None
-        self.result: np.ndarray | None = None
-        self.reduced = code != 0
-        if self.reduced:
-            if buffer is not None:
-                self.result = _problem.output("out", buffer, (), (_FLOAT64, _FLOAT32))
-            return
-        rows = _problem.row_shape(x, axis)
-        if buffer is None:
-            self.native = self.result = np.empty(rows, x.dtype)
-            return
-        self.native = self.result = _problem.output("out", buffer, rows, (x.dtype,))
-        if not (buffer.flags.c_contiguous and buffer.flags.aligned):
-            self.native = np.empty(rows, x.dtype)
-
-    def finish(self, reduced: float) -> Any:
-        if self.result is None:
-            return reduced
-        if self.reduced:
-            self.result[...] = reduced
-        elif self.result is not self.native:
-            self.result[...] = self.native
-        return self.result
 
 
 def _cross_entropy(
@@ -122,9 +65,9 @@ def _cross_entropy(
     smoothing = _problem.smoothing(label_smoothing)
     clip = _problem.clip_epsilon(epsilon)
     threads = runtime.resolve_threads(n_threads)
-    values = _Rows(out, x, axis, code) if loss else None
-    slope = _Plane("grad_out", grad_out, x, axis, grad_dtype) if grad else None
-    curve = _Plane("hess_out", hess_out, x, axis, grad_dtype) if hess else None
+    values = _problem.Rows(out, x, axis, code) if loss else None
+    slope = _problem.Plane("grad_out", grad_out, x, axis, grad_dtype) if grad else None
+    curve = _problem.Plane("hess_out", hess_out, x, axis, grad_dtype) if hess else None
     if out is not None or grad_out is not None or hess_out is not None:
         in_place = bool(from_logits) and grad_out is y_pred
         # Both what came and what it became: a tensor and the array that views its memory.
@@ -141,7 +84,7 @@ def _cross_entropy(
             "class_weight": factors,
         }
         for inputs in (came, became):
-            _refuse_overlaps(inputs, out, grad_out, hess_out, in_place)
+            _problem.refuse_overlaps(inputs, out, grad_out, hess_out, in_place)
     dtype_code = _problem.FLOATS[x.dtype]
     try:
         reduced = _core.cross_entropy(
@@ -193,18 +136,6 @@ def _plain_call(
     except (_core.LabelError, OverflowError, ValueError):
         return None
     return loss, slope, None
-
-
-def _refuse_overlaps(inputs: dict[str, Any], out: Any, grad_out: Any, hess_out: Any, in_place: bool) -> None:
-    buffers = {"out": out, "grad_out": grad_out, "hess_out": hess_out}
-    for name, buffer in buffers.items():
-        if buffer is None:
-            continue
-        others = dict(inputs)
-        if name == "grad_out" and in_place:
-            del others["y_pred"]
-        others.update((other, b) for other, b in buffers.items() if other != name)
-        _problem.refuse_overlap(name, buffer, others)
 
 
 def _refuse_probabilities(name: str, from_logits: bool) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import abc
 import importlib.metadata
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ class Settings:
     threads: int = 0
 
 
-class Peer:
+class Peer(abc.ABC):
     """A library, and how its users compute a case with it.
 
     A subclass imports its library inside of its methods and nowhere else, so that one that is missing is
@@ -67,9 +68,10 @@ class Peer:
         """Whether this variant of a library is of interest there; where not, it is not even listed."""
         return True
 
-    def load(self) -> None:
+    def load(self) -> None:  # noqa: B027  (NumPy itself has nothing to load)
         """Import the library and set its threads."""
 
+    @abc.abstractmethod
     def prepare(self, case: Case, arrays: Arrays) -> Callable[[], Any]:
         """A function without arguments that computes the case once.
 
@@ -82,7 +84,6 @@ class Peer:
         Unsupported
             If the library does not have this operation, layout or dtype.
         """
-        raise NotImplementedError
 
     def to_numpy(self, value: Any) -> np.ndarray:
         """What :meth:`prepare`'s function returned, as an array."""
