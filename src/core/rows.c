@@ -5,12 +5,12 @@
 #include "core.h"
 
 enum {
-    FEW_CLASSES = 112,     /* up to here lanes over rows are faster, on every ISA; fixed, because it fixes the bits */
+    FEW_CLASSES = 112, /* up to here lanes over rows are faster; the same on every ISA, because it fixes the bits */
     TILE_BYTES = 32768,
     JOB_ELEMENTS = 16384, /* the least that a thread takes at a time, */
-    JOBS = 64,            /* and about how many jobs there are before they get larger, */
+    JOBS = 64, /* and about how many jobs there are before they get larger, */
     MOST_ELEMENTS = 262144, /* up to this: a kernel fetches ahead, which is lost where another thread goes on */
-    MOST_JOBS = 32768,    /* bounds the memory for their sums: 256 KB */
+    MOST_JOBS = 32768, /* bounds the memory for their sums: 256 KB */
     STREAM_BYTES = 1 << 24 /* gradients of this size and more go past the cache */
 };
 

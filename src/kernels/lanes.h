@@ -233,6 +233,16 @@ static inline void XN_T(unpack)(const xn_plane *plane, const real *restrict bloc
     }
 }
 
+/* Takes the entries at the labels that lie in a packed block. */
+static inline void XN_T(take_at_labels)(const xn_tile *t, const real *block, int64_t from, int64_t n,
+                                        double *at_label) {
+    const int64_t stride = XN_T(stride)(t);
+    for (int64_t r = 0; t->label && r < t->rows; r++) {
+        const int64_t y = t->label[r] - from;
+        if (y >= 0 && y < n) at_label[r] = (double)block[y * stride + r];
+    }
+}
+
 /* The packed counterpart of targets(). */
 static inline void XN_T(pack_targets)(real *restrict block, const xn_tile *t, int64_t from, int64_t n) {
     const real keep = (real)t->keep, spread = (real)t->spread;

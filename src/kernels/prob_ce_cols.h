@@ -18,10 +18,7 @@ static inline void XN_T(prob_cols_sum)(const xn_tile *t, XN_T(prob_cols) *s, con
     const int64_t padded = XN_T(padded_rows)(t->rows), stride = XN_T(stride)(t);
     for (int64_t c = 0; c < n; c++)
         for (int64_t r = 0; r < padded; r++) XN_T(add)(s->sum + r, s->sum_error + r, (double)block[c * stride + r]);
-    for (int64_t r = 0; t->label && r < t->rows; r++) {
-        const int64_t y = t->label[r] - from;
-        if (y >= 0 && y < n) s->at_label[r] = (double)block[y * stride + r];
-    }
+    XN_T(take_at_labels)(t, block, from, n, s->at_label);
 }
 
 static inline void XN_T(prob_cols_dot)(const xn_tile *t, XN_T(prob_cols) *s, const real *block, const real *targets,

@@ -159,13 +159,7 @@ static inline void XN_T(cols_scan)(const xn_tile *t, XN_T(cols) *s, real *block,
             XN_T(cols_sum)(t, s, block, lane, from, n);
             if (dense) XN_T(cols_dot)(s, block, targets, stride, lane, n);
         }
-        if (t->label && n == t->classes) {
-            for (int64_t r = 0; r < t->rows; r++) s->at_label[r] = (double)block[t->label[r] * stride + r];
-        }
-        for (int64_t r = 0; t->label && n < t->classes && r < t->rows; r++) {
-            const int64_t y = t->label[r] - from;
-            if (y >= 0 && y < n) s->at_label[r] = (double)block[y * stride + r];
-        }
+        XN_T(take_at_labels)(t, block, from, n, s->at_label);
     }
     for (int64_t r = 0; r < padded; r++) {
         s->rest[r] = XN_T(added)(s->rest[r], s->rest_error[r]);
