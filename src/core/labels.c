@@ -20,6 +20,11 @@ enum { ROWS_PER_TILE = 512, TILES_PER_JOB = 128 };
         case XN_UINT64: DO(uint64_t); break; \
     }
 
+/* All ones where the label is in [0, last], else 0. Without a comparison, which SSE2 has not for 64 bits. */
+static inline int64_t in_range(int64_t label, int64_t last) {
+    return ~((label | (int64_t)((uint64_t)last - (uint64_t)label)) >> 63);
+}
+
 /* Labels as int64. A uint64 beyond 2^63 comes out negative, which is as wrong as it was. */
 static void widen(const xn_labels *labels, int64_t offset, int64_t step, int64_t rows, int64_t *label) {
 #define WIDEN(type)                                                                \
@@ -41,8 +46,8 @@ void xn_read_labels(const xn_problem *p, const xn_plan *plan, xn_span span, int6
     const xn_labels *l = &p->labels;
     widen(l, xn_row_offset(span, l->outer, l->inner), xn_row_step(plan, l->outer, l->inner), span.rows, label);
     for (int64_t i = 0; p->has_ignored && i < span.rows; i++) weight[i] = label[i] == p->ignored ? 0 : weight[i];
-    const uint64_t classes = (uint64_t)p->classes;
-    for (int64_t i = 0; i < span.rows; i++) label[i] = (uint64_t)label[i] < classes ? label[i] : 0;
+    const int64_t last = p->classes - 1;
+    for (int64_t i = 0; i < span.rows; i++) label[i] &= in_range(label[i], last);
 }
 
 void xn_read_weights(const xn_problem *p, const xn_plan *plan, xn_span span, double *weight) {
@@ -82,6 +87,7 @@ static void check_span(const check_context *c, xn_span span, checked *result) {
     uint64_t bad = 0;
     int64_t ignored = 0;
     const uint64_t classes = (uint64_t)c->p->classes;
+    const int64_t last = c->p->classes - 1;
     const xn_labels *l = &c->p->labels;
     if (l->data) {
         const int64_t offset = xn_row_offset(span, l->outer, l->inner);
@@ -99,7 +105,9 @@ static void check_span(const check_context *c, xn_span span, checked *result) {
                 bad |= (label[i] != skipped) & ((uint64_t)label[i] >= classes);
             }
         } else {
-            for (int64_t i = 0; i < span.rows; i++) bad |= (uint64_t)label[i] >= classes;
+            int64_t all = -1;
+            for (int64_t i = 0; i < span.rows; i++) all &= in_range(label[i], last);
+            bad = all != -1;
         }
         for (int64_t i = 0; bad && result->bad_row < 0 && i < span.rows; i++) {
             if ((has_ignored && label[i] == c->p->ignored) || (uint64_t)label[i] < classes) continue;

@@ -5,7 +5,6 @@
 #include "core.h"
 
 enum {
-    FEW_CLASSES = 112, /* up to here lanes over rows are faster; the same on every ISA, because it fixes the bits */
     TILE_BYTES = 32768,
     JOB_ELEMENTS = 16384, /* the least that a thread takes at a time, */
     JOBS = 64, /* and about how many jobs there are before they get larger, */
@@ -19,14 +18,14 @@ int xn_element_size(xn_dtype dtype) {
 }
 
 int xn_rows_are_vectors(const xn_problem *p) {
-    return p->classes_last && p->classes > FEW_CLASSES;
+    return p->classes_last && p->classes > XN_FEW_CLASSES;
 }
 
-/* Rows that a kernel is given at once: about 32 KB of them, or what the cols kernels pack. */
+/* Rows that a kernel is given at once: about 32 KB of them, at least what it packs together. */
 static int64_t tile_rows(const xn_problem *p) {
-    if (!xn_rows_are_vectors(p)) return xn_col_rows(p->classes, xn_element_size(p->dtype));
     const int64_t rows = TILE_BYTES / (p->classes * xn_element_size(p->dtype));
-    return rows < 1 ? 1 : rows > XN_ROW_TILE ? XN_ROW_TILE : rows;
+    const int64_t least = xn_rows_are_vectors(p) ? 1 : XN_COL_TILE;
+    return rows < least ? least : rows > XN_ROW_TILE ? XN_ROW_TILE : rows / least * least;
 }
 
 xn_plan xn_plan_rows(const xn_problem *p, int64_t rows_per_tile) {

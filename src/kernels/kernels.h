@@ -7,18 +7,11 @@
 
 enum {
     XN_SEGMENT = 32768, /* classes of a wide row that are summed apart: fixes the bits, and what threads share */
-    XN_ROW_TILE = 512,  /* most rows in a tile of softmax_ce_rows or prob_ce_rows */
-    XN_COL_TILE = 64,   /* most rows in a tile of softmax_ce_cols or prob_ce_cols; see xn_col_rows */
-    XN_COL_BYTES = 16384 /* a block of classes that the cols kernels pack; they keep four on the stack */
+    XN_ROW_TILE = 512,  /* most rows in a tile */
+    XN_COL_TILE = 64,   /* tiles of the cols kernels are multiples of this: of what they pack at once */
+    XN_FEW_CLASSES = 112 /* up to here lanes over rows are faster; also the most classes in a packed block. The same
+                          * on every ISA, because it fixes the bits */
 };
-
-/* Rows in a tile of the cols kernels: fewer than XN_COL_TILE where all classes then fit into one packed
- * block, so that they need not be packed again for the outputs. Depends on nothing else: it fixes the bits. */
-static inline int64_t xn_col_rows(int64_t classes, int element_size) {
-    const int64_t fitting = XN_COL_BYTES / element_size / classes;
-    if (fitting >= XN_COL_TILE || fitting < XN_COL_TILE / 4) return XN_COL_TILE;
-    return fitting >= XN_COL_TILE / 2 ? XN_COL_TILE / 2 : XN_COL_TILE / 4;
-}
 
 /* An output with the shape of the input: element (row, class) is at data + row * row + class * cls,
  * counted in elements of the compute type. data is NULL where the output is not wanted. */

@@ -12,6 +12,7 @@
 #undef XN_MANTISSA
 #undef XN_BIAS
 #undef XN_FMA
+#undef XN_VECTOR
 
 #if XN_REAL == 32
 #define real float
@@ -31,6 +32,15 @@
 #define XN_BIAS 1023
 #endif
 
+/* Elements in a vector of the hardware: only how loops are written depends on it, not what they compute. */
+#if defined(__AVX512F__)
+#define XN_VECTOR XN_LANES
+#elif defined(__AVX__)
+#define XN_VECTOR (XN_LANES / 2)
+#else
+#define XN_VECTOR (XN_LANES / 4)
+#endif
+
 /* A fused multiply-add where the ISA has one. Contraction is off, so that nothing else fuses. */
 #if !XN_HAS_FMA
 #define XN_FMA(a, b, c) ((a) * (b) + (c))
@@ -45,7 +55,9 @@ enum {
     XN_T(GROUP) = 4 * XN_LANES,     /* vectors in flight at once, to hide the latency of exp */
     XN_T(FLUSH) = 32 * XN_LANES,    /* elements summed in `real` lanes before they go on in double */
     XN_T(BLOCK) = 128 * XN_LANES,   /* elements whose maximum is taken before they are exponentiated: 8 KB */
-    XN_T(PACKED) = XN_COL_BYTES / (int)sizeof(real), /* elements in a packed block of the cols kernels */
-    XN_T(WAITING) = 131072,         /* bytes of rows that wait in the cache for their second visit */
+    XN_T(COL_ROWS) = 4 * XN_LANES,  /* most rows in a packed block, */
+    XN_T(PACKED) = XN_T(COL_ROWS) *XN_FEW_CLASSES, /* and the elements in it: 28 KB */
+    XN_T(KEPT) = 1024 * XN_LANES,   /* exponentials kept from the first visit of a row to the second: 64 KB */
+    XN_T(NEAR) = 512 * XN_LANES,    /* of short rows: so many as stay in the first-level cache */
     XN_T(COL_FLUSH) = 8             /* classes summed in `real` lanes before they go on in double (cols) */
 };

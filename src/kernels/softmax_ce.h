@@ -65,25 +65,45 @@ static inline void XN_T(ce_merge)(xn_part *into, xn_part other) {
     into->mass += other.mass;
 }
 
-/* One or more vectors: sum += lifted(x) where x is below the maximum, count += 1 where it equals it. */
-XN_INLINE void XN_T(sum_lanes)(int width, const real *x, real max, XN_T(reference) ref, real *restrict sum,
-                               ireal *restrict count) {
+/* One vector: sum += lifted(x) where x is below the maximum, count += 1 where it equals it. The first `skip`
+ * lanes count nothing. e, unless NULL, gets the exponentials, and -1 at the maximum. NULL or not, and 0 or not,
+ * are constants to the callers. */
+XN_INLINE void XN_T(sum_lanes)(const real *x, ireal skip, real max, XN_T(reference) ref, real *restrict sum,
+                               ireal *restrict count, real *restrict e) {
 #pragma omp simd
-    for (int i = 0; i < width; i++) {
-        const real value = x[i];
-        const real e = XN_T(lifted)(value, ref.shift, ref.lowest, ref.magic);
-        sum[i] += value == max ? 0 : e;
-        count[i] += value == max;
+    for (ireal i = 0; i < XN_LANES; i++) {
+        const real value = i < skip ? -INFINITY : x[i];
+        const ireal tie = -(ireal)(value == max);
+        const XN_T(power) p = XN_T(lifted_parts)(value - ref.shift, ref.lowest, ref.magic);
+        const real scale = XN_T(from_bits)(p.scale & ~tie);
+        sum[i] = XN_FMA(p.mantissa, scale, sum[i]);
+        count[i] -= tie;
+        if (e) {
+            const real marked = value == max ? -1 : p.mantissa * scale;
+            e[i] = i >= skip ? marked : e[i];
+        }
+    }
+}
+
+/* The same where all are known to be below it, and the reference is no shift. */
+XN_INLINE void XN_T(sum_lanes_below)(const real *x, XN_T(reference) ref, real *restrict sum, real *restrict e) {
+#pragma omp simd
+    for (int i = 0; i < XN_LANES; i++) {
+        const XN_T(power) p = XN_T(lifted_parts)(x[i], ref.lowest, ref.magic);
+        const real scale = XN_T(from_bits)(p.scale);
+        sum[i] = XN_FMA(p.mantissa, scale, sum[i]);
+        if (e) e[i] = p.mantissa * scale;
     }
 }
 
 /* Adds a block of n logits, none above p->max, to a part, and fetches what lies `ahead` elements further:
- * memory works while this block is computed. */
-static inline void XN_T(ce_sum)(xn_part *p, const real *x, int64_t n, int64_t ahead) {
+ * memory works while this block is computed. `below`, a constant to the callers: none of them equals
+ * p->max, and its reference is no shift. The result has the same bits either way. */
+XN_INLINE void XN_T(ce_sum_lanes)(int below, xn_part *p, const real *x, int64_t n, int64_t ahead, real *e) {
     const real max = (real)p->max;
     const XN_T(reference) ref = XN_T(refer)(max);
     double total[XN_LANES], error[XN_LANES];
-    ireal count[XN_T(GROUP)];
+    ireal count[XN_LANES];
     XN_ZERO(total);
     XN_ZERO(error);
     XN_ZERO(count);
@@ -93,23 +113,41 @@ static inline void XN_T(ce_sum)(xn_part *p, const real *x, int64_t n, int64_t ah
         const int64_t end = XN_T(least)(n, j + XN_T(FLUSH));
         int64_t k = j;
         for (; k + XN_T(GROUP) <= end; k += XN_T(GROUP)) {
-            for (int line = 0; line < 4; line++) XN_T(fetch)(x, k + ahead + line * XN_LANES);
-            XN_T(sum_lanes)(XN_T(GROUP), x + k, max, ref, sum, count);
+            for (int lane = 0; lane < XN_T(GROUP); lane += XN_LANES) {
+                const int64_t at = k + lane;
+                XN_T(fetch)(x, at + ahead);
+                if (below) XN_T(sum_lanes_below)(x + at, ref, sum + lane, e ? e + at : NULL);
+                if (!below) XN_T(sum_lanes)(x + at, 0, max, ref, sum + lane, count, e ? e + at : NULL);
+            }
         }
         int lane = 0;
         for (; k + XN_LANES <= end; k += XN_LANES, lane += XN_LANES)
-            XN_T(sum_lanes)(XN_LANES, x + k, max, ref, sum + lane, count);
-        if (k < end) {
-            real tail[XN_LANES];
-            XN_T(last_vector)(tail, x + end, end - k, -INFINITY);
-            XN_T(sum_lanes)(XN_LANES, tail, max, ref, sum + lane, count);
+            XN_T(sum_lanes)(x + k, 0, max, ref, sum + lane, count, e ? e + k : NULL);
+        if (k < end) { /* with the elements before it: they exist, see lanes.h */
+            const int64_t at = end - XN_LANES;
+            XN_T(sum_lanes)(x + at, (ireal)(k - at), max, ref, sum + lane, count, e ? e + at : NULL);
         }
         XN_T(flush)(total, error, sum);
     }
     int64_t ties = 0;
-    for (int i = 0; i < XN_T(GROUP); i++) ties += count[i];
+    for (int i = 0; i < XN_LANES; i++) ties += count[i];
     p->rest += XN_T(flushed)(total, error);
     p->ties += (double)ties;
+}
+
+/* A block whose largest element is known. e, unless NULL, gets its exponentials, -1 at the maximum, and has
+ * LANES elements before it. */
+static inline void XN_T(ce_sum)(xn_part *p, double largest, const real *x, int64_t n, int64_t ahead, real *e) {
+    const int below = largest < p->max && XN_T(refer)((real)p->max).shift == 0;
+    if (below && e) {
+        XN_T(ce_sum_lanes)(1, p, x, n, ahead, e);
+    } else if (below) {
+        XN_T(ce_sum_lanes)(1, p, x, n, ahead, NULL);
+    } else if (e) {
+        XN_T(ce_sum_lanes)(0, p, x, n, ahead, e);
+    } else {
+        XN_T(ce_sum_lanes)(0, p, x, n, ahead, NULL);
+    }
 }
 
 /* Adds the targets of a block to a part. m - x is halved, so that it cannot overflow: the caller's
@@ -154,23 +192,44 @@ static inline void XN_T(ce_dot)(xn_part *p, const real *x, const real *u, int64_
     p->mass += XN_T(flushed)(masses, mass_error);
 }
 
-/* Classes [from, to) of a row, at most one segment. */
-static inline void XN_T(ce_scan)(const xn_tile *t, int64_t row, int64_t from, int64_t to, xn_part *part) {
+/* Exponentials that the first visit to some rows leaves to the second: of whole rows, or of the last blocks of a
+ * long one. */
+enum { XN_T(SLOTS) = XN_T(KEPT) / XN_T(BLOCK) };
+typedef struct {
+    real margin[XN_LANES];
+    real e[XN_T(KEPT)];
+    real max[XN_T(SLOTS)]; /* of rows of several blocks: the maximum that a block was summed with */
+} XN_T(kept);
+
+static inline int64_t XN_T(blocks)(const xn_tile *t) {
+    return (t->classes + XN_T(BLOCK) - 1) / XN_T(BLOCK);
+}
+
+/* Where the block at class j of the i-th row is kept, if rows have several blocks. */
+static inline int64_t XN_T(slot)(const xn_tile *t, int64_t i, int64_t j) {
+    return (i * XN_T(blocks)(t) + j / XN_T(BLOCK)) % XN_T(SLOTS);
+}
+
+/* Classes [from, to) of a row, at most one segment. The row is the i-th in `kept`, which may be NULL. */
+static inline void XN_T(ce_scan)(const xn_tile *t, int64_t row, int64_t from, int64_t to, xn_part *part,
+                                 XN_T(kept) *kept, int64_t i) {
     *part = (xn_part){.max = -INFINITY};
     real buffer[XN_T(BLOCK) + XN_LANES], copy[XN_T(BLOCK) + XN_LANES];
     const int dense = XN_T(is_dense)(t) && !XN_T(is_dropped)(t, row);
     for (int64_t j = from; j < to; j += XN_T(BLOCK)) {
-        const int64_t n = XN_T(least)(to - j, XN_T(BLOCK));
+        const int64_t n = XN_T(least)(to - j, XN_T(BLOCK)), slot = XN_T(slot)(t, i, j);
         const real *x = XN_T(inputs)(t, row, j, n, copy);
-        XN_T(ce_raise)(part, XN_T(largest)(x, n));
-        XN_T(ce_sum)(part, x, n, n);
+        const double largest = (double)XN_T(largest)(x, n);
+        XN_T(ce_raise)(part, largest);
+        XN_T(ce_sum)(part, largest, x, n, n, kept ? kept->e + slot * XN_T(BLOCK) : NULL);
+        if (kept) kept->max[slot] = (real)part->max;
         if (dense) XN_T(ce_dot)(part, x, XN_T(targets)(t, row, j, n, buffer), n);
     }
 }
 
 /* Rows of a single block. All their maxima come first: a row alone is one long chain of dependent steps,
  * and the CPU can only work on several rows at once if the chains are short. */
-static inline void XN_T(ce_scan_short)(const xn_tile *t, int64_t first, int rows, xn_part *part) {
+static inline void XN_T(ce_scan_short)(const xn_tile *t, int64_t first, int rows, xn_part *part, XN_T(kept) *kept) {
     real buffer[XN_T(BLOCK) + XN_LANES], copy[XN_T(BLOCK) + XN_LANES];
     for (int i = 0; i < rows; i++) {
         const real *x = XN_T(inputs)(t, first + i, 0, t->classes, copy);
@@ -179,18 +238,18 @@ static inline void XN_T(ce_scan_short)(const xn_tile *t, int64_t first, int rows
     for (int i = 0; i < rows; i++) {
         const int64_t row = first + i;
         const real *x = XN_T(inputs)(t, row, 0, t->classes, copy);
-        XN_T(ce_sum)(part + i, x, t->classes, rows * t->input.row);
+        XN_T(ce_sum)(part + i, part[i].max, x, t->classes, rows * t->input.row, kept ? kept->e + i * t->classes : NULL);
         if (XN_T(is_dense)(t) && !XN_T(is_dropped)(t, row))
             XN_T(ce_dot)(part + i, x, XN_T(targets)(t, row, 0, t->classes, buffer), t->classes);
         part[i].at_label = XN_T(logit_at_label)(t, row);
     }
 }
 
-static inline void XN_T(ce_scan_row)(const xn_tile *t, int64_t row, xn_part *part) {
-    XN_T(ce_scan)(t, row, 0, XN_T(least)(t->classes, XN_SEGMENT), part);
+static inline void XN_T(ce_scan_row)(const xn_tile *t, int64_t row, xn_part *part, XN_T(kept) *kept, int64_t i) {
+    XN_T(ce_scan)(t, row, 0, XN_T(least)(t->classes, XN_SEGMENT), part, kept, i);
     for (int64_t from = XN_SEGMENT; from < t->classes; from += XN_SEGMENT) {
         xn_part segment;
-        XN_T(ce_scan)(t, row, from, XN_T(least)(t->classes, from + XN_SEGMENT), &segment);
+        XN_T(ce_scan)(t, row, from, XN_T(least)(t->classes, from + XN_SEGMENT), &segment, kept, i);
         XN_T(ce_merge)(part, segment);
     }
     part->at_label = XN_T(logit_at_label)(t, row);

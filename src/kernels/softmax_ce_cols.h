@@ -3,114 +3,165 @@
  * class axis that is not the last, where neighbours in memory are rows. Template: see real.h. The contract
  * and the formulas are those of softmax_ce.h.
  *
- * Blocks of classes are packed into block[class * stride + row], which turns every layout into the one
- * layout that the loops want. A row of more classes than a block holds is read twice when planes are
- * wanted: once for its sums, once for its outputs. */
+ * Rows are taken in strips, and their classes in packed blocks (pack.h), which turns every layout into the one
+ * layout that the loops want. A block is overwritten by its exponentials, and these by the gradient. Rows of
+ * more classes than a block holds are read twice when planes are wanted: once for their sums, once for their
+ * outputs. */
 
-/* The rows of a tile while their classes are read; arrays over lanes. */
+/* The rows of a strip while their classes are read; arrays over lanes. */
 typedef struct {
-    real max[XN_COL_TILE];
-    double rest[XN_COL_TILE], ties[XN_COL_TILE], dot[XN_COL_TILE], mass[XN_COL_TILE], at_label[XN_COL_TILE];
-    double rest_error[XN_COL_TILE], dot_error[XN_COL_TILE], mass_error[XN_COL_TILE]; /* see add() in lanes.h */
+    real max[XN_T(COL_ROWS)], at_label[XN_T(COL_ROWS)];
+    double rest[XN_T(COL_ROWS)], ties[XN_T(COL_ROWS)], dot[XN_T(COL_ROWS)], mass[XN_T(COL_ROWS)];
+    double rest_error[XN_T(COL_ROWS)], dot_error[XN_T(COL_ROWS)], mass_error[XN_T(COL_ROWS)]; /* see add() */
 } XN_T(cols);
 
-/* What the outputs of a tile's rows follow from; arrays over lanes. */
+/* What the outputs of a strip's rows follow from; arrays over lanes. */
 typedef struct {
-    real shift[XN_COL_TILE], lowest[XN_COL_TILE], magic[XN_COL_TILE];
-    real scale[XN_COL_TILE], log_s[XN_COL_TILE], largest[XN_COL_TILE], to_one[XN_COL_TILE];
-    real mass[XN_COL_TILE], weight[XN_COL_TILE];
-    real grad_scale[XN_COL_TILE], grad_largest[XN_COL_TILE]; /* scale and largest, times weight */
+    real scale[XN_T(COL_ROWS)], log_s[XN_T(COL_ROWS)], largest[XN_T(COL_ROWS)], to_one[XN_T(COL_ROWS)];
+    real mass[XN_T(COL_ROWS)], weight[XN_T(COL_ROWS)];
+    real grad_scale[XN_T(COL_ROWS)], grad_largest[XN_T(COL_ROWS)]; /* scale and largest, times weight */
 } XN_T(cols_done);
 
-/* Raises the maxima of all rows to include a packed block. */
-static inline void XN_T(cols_raise)(XN_T(cols) *s, const real *block, int64_t stride, int64_t padded, int64_t n,
-                                    int first) {
-    real most[XN_COL_TILE];
-    for (int64_t r = 0; r < padded; r++) most[r] = s->max[r];
-    for (int64_t c = 0; c < n; c++) {
-        const real *x = block + c * stride;
-        for (int64_t r = 0; r < padded; r++) most[r] = x[r] > most[r] ? x[r] : most[r];
-    }
-    if (!first) {
-        for (int64_t r = 0; r < padded; r++) {
-            if (!(most[r] > s->max[r])) continue;
-            xn_part part = {.max = (double)s->max[r],
-                            .rest = XN_T(added)(s->rest[r], s->rest_error[r]),
-                            .ties = s->ties[r],
-                            .dot = XN_T(added)(s->dot[r], s->dot_error[r]),
-                            .mass = XN_T(added)(s->mass[r], s->mass_error[r])};
-            XN_T(ce_raise)(&part, (double)most[r]);
-            s->rest_error[r] = s->dot_error[r] = 0;
-            s->rest[r] = part.rest;
-            s->ties[r] = part.ties;
-            s->dot[r] = part.dot;
-        }
-    }
-    for (int64_t r = 0; r < padded; r++) s->max[r] = most[r];
-}
-
-/* Asks for a line of the next tile: as many calls as this tile has lines, one with each vector that is computed. */
-XN_INLINE void XN_T(cols_fetch)(const xn_tile *t, int64_t lane, int64_t from, int64_t k, int64_t n) {
-    if (t->input.cls == 1) {
-        XN_T(fetch)(t->input.data, t->rows * t->input.row + lane * n + k * XN_LANES);
-    } else {
-        XN_T(fetch)(t->input.data, (t->rows + lane) * t->input.row + (from + k) * t->input.cls);
-    }
-}
-
-/* Adds the exponentials of one vector of rows. */
-static inline void XN_T(cols_sum)(const xn_tile *t, XN_T(cols) *s, const real *block, int64_t lane, int64_t from,
-                                  int64_t n) {
-    const int64_t stride = XN_T(stride)(t);
+/* The references of LANES rows. */
+typedef struct {
     real max[XN_LANES], shift[XN_LANES], lowest[XN_LANES], magic[XN_LANES];
-    ireal count[XN_LANES];
-    double rest[XN_LANES], error[XN_LANES];
-    XN_ZERO(count);
-    XN_ZERO(rest);
-    XN_ZERO(error);
+} XN_T(references);
+
+static inline void XN_T(refer_lanes)(XN_T(references) *ref, const real *max) {
 #pragma omp simd
     for (int i = 0; i < XN_LANES; i++) {
-        max[i] = s->max[lane + i];
+        const XN_T(reference) one = XN_T(refer)(max[i]);
+        ref->max[i] = max[i];
+        ref->shift[i] = one.shift;
+        ref->lowest[i] = one.lowest;
+        ref->magic[i] = one.magic;
+    }
+}
+
+/* Asks for a line of the next strip: as many calls as this strip has lines, one with each vector that is computed. */
+XN_INLINE void XN_T(cols_fetch)(const xn_tile *t, XN_T(strip) strip, int64_t r, int64_t cls, int64_t n) {
+    const real *x = (const real *)t->input.data;
+    if (t->input.cls == 1) {
+        XN_T(fetch)(x, (strip.first + XN_T(COL_ROWS))*t->input.row + r * n + cls * XN_LANES);
+    } else {
+        XN_T(fetch)(x, (strip.first + strip.rows + r) * t->input.row + cls * t->input.cls);
+    }
+}
+
+/* Largest logit of each row of a group of n classes, NaN aside; at least `most` as it comes. */
+static inline void XN_T(cols_largest)(real *restrict most, const real *group, int64_t n) {
+    real one[XN_LANES];
+#pragma omp simd
+    for (int i = 0; i < XN_LANES; i++) one[i] = most[i];
+    for (int64_t c = 0; c < n; c++) {
+#pragma omp simd
+        for (int i = 0; i < XN_LANES; i++) one[i] = XN_T(larger)(group[c * XN_LANES + i], one[i]);
+    }
+#pragma omp simd
+    for (int i = 0; i < XN_LANES; i++) most[i] = one[i];
+}
+
+/* Brings the sums of rows whose maximum has risen to the new reference. */
+static inline void XN_T(cols_raise)(XN_T(cols) *s, int64_t r, const real *most) {
+    for (int64_t i = r; i < r + XN_LANES; i++, most++) {
+        if (!(*most > s->max[i])) continue;
+        xn_part part = {.max = (double)s->max[i],
+                        .rest = XN_T(added)(s->rest[i], s->rest_error[i]),
+                        .ties = s->ties[i],
+                        .dot = XN_T(added)(s->dot[i], s->dot_error[i]),
+                        .mass = XN_T(added)(s->mass[i], s->mass_error[i])};
+        XN_T(ce_raise)(&part, (double)*most);
+        s->rest_error[i] = s->dot_error[i] = 0;
+        s->rest[i] = part.rest;
+        s->ties[i] = part.ties;
+        s->dot[i] = part.dot;
+        s->max[i] = *most;
+    }
+}
+
+/* Adds the exponentials of VECTOR rows, `lane` and on of a group, to the sums of the strip; with `keep`, a
+ * constant to the callers, they take the place of the logits, and -1 that of the maximum. */
+XN_INLINE void XN_T(cols_sum_vector)(int keep, const xn_tile *t, XN_T(strip) strip, XN_T(cols) *s, int64_t r, int lane,
+                                     real *restrict group, int64_t from, int64_t n) {
+    real max[XN_VECTOR], shift[XN_VECTOR], lowest[XN_VECTOR], magic[XN_VECTOR];
+    ireal count[XN_VECTOR];
+    double rest[XN_VECTOR], error[XN_VECTOR];
+#pragma omp simd
+    for (int i = 0; i < XN_VECTOR; i++) {
+        max[i] = s->max[r + lane + i];
         const XN_T(reference) ref = XN_T(refer)(max[i]);
         shift[i] = ref.shift;
         lowest[i] = ref.lowest;
         magic[i] = ref.magic;
+        count[i] = 0;
+        rest[i] = error[i] = 0;
     }
     for (int64_t c = 0; c < n; c += XN_T(COL_FLUSH)) {
-        real sum[XN_LANES];
-        XN_ZERO(sum);
+        real sum[XN_VECTOR];
+        for (int i = 0; i < XN_VECTOR; i++) sum[i] = 0;
         const int64_t end = XN_T(least)(n, c + XN_T(COL_FLUSH));
         for (int64_t k = c; k < end; k++) {
-            const real *x = block + k * stride + lane;
-            XN_T(cols_fetch)(t, lane, from, k, n);
+            real *x = group + k * XN_LANES + lane;
+            if (lane == 0) XN_T(cols_fetch)(t, strip, r, from + k, n);
 #pragma omp simd
-            for (int i = 0; i < XN_LANES; i++) {
-                const real e = XN_T(lifted)(x[i], shift[i], lowest[i], magic[i]);
-                sum[i] += x[i] == max[i] ? 0 : e;
-                count[i] += x[i] == max[i];
+            for (int i = 0; i < XN_VECTOR; i++) {
+                const ireal tie = -(ireal)(x[i] == max[i]);
+                const XN_T(power) e = XN_T(lifted_parts)(x[i] - shift[i], lowest[i], magic[i]);
+                const real scale = XN_T(from_bits)(e.scale & ~tie);
+                sum[i] = XN_FMA(e.mantissa, scale, sum[i]);
+                count[i] -= tie;
+                if (keep) x[i] = x[i] == max[i] ? -1 : e.mantissa * scale;
             }
         }
 #pragma omp simd
-        for (int i = 0; i < XN_LANES; i++) XN_T(add)(rest + i, error + i, (double)sum[i]);
+        for (int i = 0; i < XN_VECTOR; i++) XN_T(add)(rest + i, error + i, (double)sum[i]);
     }
-    for (int i = 0; i < XN_LANES; i++) {
-        XN_T(add)(s->rest + lane + i, s->rest_error + lane + i, rest[i]);
-        s->rest_error[lane + i] += error[i];
-        s->ties[lane + i] += (double)count[i];
+#pragma omp simd
+    for (int i = 0; i < XN_VECTOR; i++) {
+        const int64_t row = r + lane + i;
+        XN_T(add)(s->rest + row, s->rest_error + row, rest[i]);
+        s->rest_error[row] += error[i];
+        s->ties[row] += (double)count[i];
     }
 }
 
-/* Adds the targets of one vector of rows; see ce_dot. */
-static inline void XN_T(cols_dot)(XN_T(cols) *s, const real *block, const real *targets, int64_t stride, int64_t lane,
-                                  int64_t n) {
+/* The same for a group of n classes. */
+static inline void XN_T(cols_sum)(int keep, const xn_tile *t, XN_T(strip) strip, XN_T(cols) *s, int64_t r, real *group,
+                                  int64_t from, int64_t n) {
+    for (int lane = 0; lane < XN_LANES; lane += XN_VECTOR) {
+        if (keep) {
+            XN_T(cols_sum_vector)(1, t, strip, s, r, lane, group, from, n);
+        } else {
+            XN_T(cols_sum_vector)(0, t, strip, s, r, lane, group, from, n);
+        }
+    }
+}
+
+/* The exponentials alone, in place: what cols_sum keeps. */
+static inline void XN_T(cols_exp)(const XN_T(cols) *s, int64_t r, real *restrict group, int64_t n) {
+    XN_T(references) ref;
+    XN_T(refer_lanes)(&ref, s->max + r);
+    for (int64_t c = 0; c < n; c++) {
+        real *x = group + c * XN_LANES;
+#pragma omp simd
+        for (int i = 0; i < XN_LANES; i++) {
+            const real e = XN_T(lifted)(x[i], ref.shift[i], ref.lowest[i], ref.magic[i]);
+            x[i] = x[i] == ref.max[i] ? -1 : e;
+        }
+    }
+}
+
+/* Adds the targets of a group to the sums of its rows; see ce_dot. */
+static inline void XN_T(cols_dot)(XN_T(cols) *s, int64_t r, const real *group, const real *targets, int64_t n) {
     real half_max[XN_LANES];
     double dots[XN_LANES], masses[XN_LANES], dot_error[XN_LANES], mass_error[XN_LANES];
     XN_ZERO(dots);
     XN_ZERO(masses);
     XN_ZERO(dot_error);
     XN_ZERO(mass_error);
+#pragma omp simd
     for (int i = 0; i < XN_LANES; i++) {
-        const real max = s->max[lane + i];
+        const real max = s->max[r + i];
         half_max[i] = max == -INFINITY ? 0 : (real)0.5 * max;
     }
     for (int64_t c = 0; c < n; c += XN_T(COL_FLUSH)) {
@@ -119,7 +170,7 @@ static inline void XN_T(cols_dot)(XN_T(cols) *s, const real *block, const real *
         XN_ZERO(mass);
         const int64_t end = XN_T(least)(n, c + XN_T(COL_FLUSH));
         for (int64_t k = c; k < end; k++) {
-            const real *x = block + k * stride + lane, *u = targets + k * stride + lane;
+            const real *x = group + k * XN_LANES, *u = targets + k * XN_LANES;
 #pragma omp simd
             for (int i = 0; i < XN_LANES; i++) {
                 const real half = XN_FMA((real)-0.5, x[i], half_max[i]);
@@ -133,62 +184,87 @@ static inline void XN_T(cols_dot)(XN_T(cols) *s, const real *block, const real *
             XN_T(add)(masses + i, mass_error + i, (double)mass[i]);
         }
     }
+#pragma omp simd
     for (int i = 0; i < XN_LANES; i++) {
-        XN_T(add)(s->dot + lane + i, s->dot_error + lane + i, 2 * dots[i]);
-        s->dot_error[lane + i] += 2 * dot_error[i];
-        XN_T(add)(s->mass + lane + i, s->mass_error + lane + i, masses[i]);
-        s->mass_error[lane + i] += mass_error[i];
+        XN_T(add)(s->dot + r + i, s->dot_error + r + i, 2 * dots[i]);
+        s->dot_error[r + i] += 2 * dot_error[i];
+        XN_T(add)(s->mass + r + i, s->mass_error + r + i, masses[i]);
+        s->mass_error[r + i] += mass_error[i];
     }
 }
 
-/* The first visit: sums of all rows. A tile of one block leaves it, and its targets, packed. */
-static inline void XN_T(cols_scan)(const xn_tile *t, XN_T(cols) *s, real *block, real *targets) {
-    const int64_t padded = XN_T(padded_rows)(t->rows), stride = XN_T(stride)(t), cols = XN_T(cols_per_block)(t);
-    const int dense = XN_T(is_dense)(t);
-    for (int64_t r = 0; r < padded; r++) {
-        s->max[r] = -INFINITY;
-        s->rest[r] = s->ties[r] = s->dot[r] = s->mass[r] = s->at_label[r] = 0;
-        s->rest_error[r] = s->dot_error[r] = s->mass_error[r] = 0;
-    }
-    for (int64_t from = 0; from < t->classes; from += cols) {
-        const int64_t n = XN_T(least)(t->classes - from, cols);
-        XN_T(pack)(block, stride, &t->input, t->rows, from, n);
-        XN_T(cols_raise)(s, block, stride, padded, n, from == 0);
-        if (dense) XN_T(pack_targets)(targets, t, from, n);
-        for (int64_t lane = 0; lane < padded; lane += XN_LANES) {
-            XN_T(cols_sum)(t, s, block, lane, from, n);
-            if (dense) XN_T(cols_dot)(s, block, targets, stride, lane, n);
+/* Whether a strip's only block holds its exponentials after the first visit. */
+static inline int XN_T(cols_keeps)(const xn_tile *t) {
+    return t->classes <= XN_FEW_CLASSES && XN_T(wants_planes)(t) && !t->log_prob.data;
+}
+
+static inline void XN_T(cols_clear)(XN_T(cols) *s, int dense) {
+    for (int r = 0; r < XN_T(COL_ROWS); r++) s->max[r] = -INFINITY;
+    XN_ZERO(s->at_label);
+    XN_ZERO(s->rest);
+    XN_ZERO(s->ties);
+    XN_ZERO(s->rest_error);
+    if (!dense) return;
+    XN_ZERO(s->dot);
+    XN_ZERO(s->mass);
+    XN_ZERO(s->dot_error);
+    XN_ZERO(s->mass_error);
+}
+
+static inline void XN_T(cols_add_errors)(double *sum, const double *error) {
+    if (sizeof(real) != sizeof(double)) return;
+#pragma omp simd
+    for (int r = 0; r < XN_T(COL_ROWS); r++) sum[r] = XN_T(added)(sum[r], error[r]);
+}
+
+/* The first visit: sums of all rows of a strip. Leaves its last block, and that block's targets, packed. */
+static inline void XN_T(cols_scan)(const xn_tile *t, XN_T(strip) strip, XN_T(cols) *s, real *block, real *targets) {
+    const int dense = XN_T(is_dense)(t), keeps = XN_T(cols_keeps)(t);
+    XN_T(cols_clear)(s, dense);
+    for (int64_t from = 0; from < t->classes; from += XN_FEW_CLASSES) {
+        const int64_t n = XN_T(least)(t->classes - from, XN_FEW_CLASSES);
+        XN_T(pack)(block, &t->input, strip, from, n);
+        XN_T(take_at_labels)(t, strip, block, from, n, s->at_label);
+        if (dense) XN_T(pack_targets)(targets, t, strip, from, n);
+        for (int64_t r = 0; r < strip.padded; r += XN_LANES) {
+            real *group = block + r * n, most[XN_LANES];
+            memcpy(most, s->max + r, sizeof most);
+            XN_T(cols_largest)(most, group, n);
+            if (from > 0) XN_T(cols_raise)(s, r, most);
+            memcpy(s->max + r, most, sizeof most);
+            if (dense) XN_T(cols_dot)(s, r, group, targets + r * n, n);
+            XN_T(cols_sum)(keeps, t, strip, s, r, group, from, n);
         }
-        XN_T(take_at_labels)(t, block, from, n, s->at_label);
     }
-    for (int64_t r = 0; r < padded; r++) {
-        s->rest[r] = XN_T(added)(s->rest[r], s->rest_error[r]);
-        s->dot[r] = XN_T(added)(s->dot[r], s->dot_error[r]);
-        s->mass[r] = XN_T(added)(s->mass[r], s->mass_error[r]);
-    }
+    XN_T(cols_add_errors)(s->rest, s->rest_error);
+    if (!dense) return;
+    XN_T(cols_add_errors)(s->dot, s->dot_error);
+    XN_T(cols_add_errors)(s->mass, s->mass_error);
 }
 
-/* From the sums of XN_FINISH rows to their losses and what their outputs need. Lanes beyond the last row
- * hold nonsense, which nobody reads. */
-static inline void XN_T(cols_finish)(const xn_tile *t, const XN_T(cols) *s, int64_t first, XN_T(cols_done) *d) {
+/* From the sums of XN_FINISH rows, r and on, to their losses and what their outputs need. Lanes beyond the last
+ * row hold nonsense, which nobody reads. */
+static inline void XN_T(cols_finish)(const xn_tile *t, XN_T(strip) strip, const XN_T(cols) *s, int64_t r,
+                                     XN_T(cols_done) *d) {
     xn_finish f;
     double loss[XN_FINISH], weight[XN_FINISH];
     XN_ZERO(weight);
     const int dense = XN_T(is_dense)(t), planes = XN_T(wants_planes)(t);
-    const size_t rows = (size_t)XN_T(least)(t->rows - first, XN_FINISH);
+    const size_t rows = (size_t)XN_T(least)(strip.rows - r, XN_FINISH);
+    const int64_t first = strip.first + r;
     memcpy(weight, t->weight + first, rows * sizeof(double));
 #pragma omp simd
     for (int i = 0; i < XN_FINISH; i++) {
-        f.max[i] = (double)s->max[first + i];
-        f.rest[i] = s->rest[first + i];
-        f.ties[i] = s->ties[first + i];
-        f.offset[i] = XN_T(offset)(s->max[first + i]);
+        f.max[i] = (double)s->max[r + i];
+        f.rest[i] = s->rest[r + i];
+        f.ties[i] = s->ties[r + i];
+        f.offset[i] = XN_T(offset)(s->max[r + i]);
     }
     xn_finish_rows(&f, planes);
 #pragma omp simd
     for (int i = 0; i < XN_FINISH; i++) {
-        const double one = f.log_s[i] + (f.max[i] - s->at_label[first + i]);
-        const double all = s->mass[first + i] * f.log_s[i] + s->dot[first + i];
+        const double one = f.log_s[i] + (f.max[i] - (double)s->at_label[r + i]);
+        const double all = s->mass[r + i] * f.log_s[i] + s->dot[r + i];
         const double weighted = weight[i] * (dense ? all : one);
         loss[i] = weight[i] == 0 ? 0 : weighted;
     }
@@ -198,140 +274,149 @@ static inline void XN_T(cols_finish)(const xn_tile *t, const XN_T(cols) *s, int6
     if (!planes) return;
 #pragma omp simd
     for (int i = 0; i < XN_FINISH; i++) {
-        const XN_T(reference) ref = XN_T(refer)(s->max[first + i]);
-        d->shift[first + i] = ref.shift;
-        d->lowest[first + i] = ref.lowest;
-        d->magic[first + i] = ref.magic;
-        d->scale[first + i] = (real)f.scale[i];
-        d->log_s[first + i] = (real)f.log_s[i];
-        d->largest[first + i] = (real)f.largest[i];
-        d->to_one[first + i] = (real)f.to_one[i];
-        d->grad_scale[first + i] = (real)(f.scale[i] * (weight[i] * t->grad_scale));
-        d->grad_largest[first + i] = (real)(f.largest[i] * (weight[i] * t->grad_scale));
-        d->mass[first + i] = dense ? (real)s->mass[first + i] : 1;
-        d->weight[first + i] = (real)(weight[i] * t->grad_scale);
+        const double scaled = weight[i] * t->grad_scale;
+        d->scale[r + i] = (real)f.scale[i];
+        d->log_s[r + i] = (real)f.log_s[i];
+        d->largest[r + i] = (real)f.largest[i];
+        d->to_one[r + i] = (real)f.to_one[i];
+        d->grad_scale[r + i] = (real)(f.scale[i] * scaled);
+        d->grad_largest[r + i] = (real)(f.largest[i] * scaled);
+        d->mass[r + i] = dense ? (real)s->mass[r + i] : 1;
+        d->weight[r + i] = (real)scaled;
     }
 }
 
-/* Probabilities of a packed block; scale and largest may carry a weight. See prob_lanes. */
-static inline void XN_T(cols_prob)(const xn_tile *t, const XN_T(cols) *s, const XN_T(cols_done) *d, const real *scale,
-                                   const real *largest, const real *block, real *p, int64_t n) {
-    const int64_t padded = XN_T(padded_rows)(t->rows), stride = XN_T(stride)(t);
+/* value = largest at the maximum, else scale * e: probabilities, or probabilities times a weight. value may be e. */
+static inline void XN_T(cols_prob)(real *value, const real *e, const real *scale, const real *largest, int64_t n) {
     for (int64_t c = 0; c < n; c++) {
-        const real *x = block + c * stride;
 #pragma omp simd
-        for (int64_t r = 0; r < padded; r++) {
-            const real logit = x[r];
-            const real one = scale[r] * XN_T(lifted)(logit, d->shift[r], d->lowest[r], d->magic[r]);
-            p[c * stride + r] = logit == s->max[r] ? largest[r] : one;
+        for (int i = 0; i < XN_LANES; i++) {
+            const real one = e[c * XN_LANES + i];
+            value[c * XN_LANES + i] = one < 0 ? largest[i] : scale[i] * one;
         }
     }
 }
 
-/* Gradients of rows with one target: the probabilities times the weight, less the weight at the label. */
-static inline void XN_T(cols_grad_label)(const xn_tile *t, const XN_T(cols) *s, const XN_T(cols_done) *d,
-                                         const real *block, real *out, int64_t from, int64_t n) {
-    const int64_t padded = XN_T(padded_rows)(t->rows), stride = XN_T(stride)(t);
+static inline void XN_T(cols_log_prob)(real *value, const real *x, const real *max, const real *log_s, int64_t n) {
+    for (int64_t c = 0; c < n; c++) {
+#pragma omp simd
+        for (int i = 0; i < XN_LANES; i++) value[c * XN_LANES + i] = (x[c * XN_LANES + i] - max[i]) - log_s[i];
+    }
+}
+
+/* Diagonal Hessian of a group of rows that begins at row r of the strip. */
+static inline void XN_T(cols_hess)(real *value, const real *e, const XN_T(cols_done) *d, int64_t r, int64_t n) {
+    for (int64_t c = 0; c < n; c++) {
+#pragma omp simd
+        for (int i = 0; i < XN_LANES; i++) {
+            const real one = e[c * XN_LANES + i], weight = d->weight[r + i];
+            const real p = one < 0 ? d->largest[r + i] : d->scale[r + i] * one;
+            const real other = one < 0 ? d->to_one[r + i] : 1 - p;
+            const real curve = weight * d->mass[r + i] * (p * other);
+            value[c * XN_LANES + i] = weight == 0 ? 0 : curve;
+        }
+    }
+}
+
+/* Gradients of a group of rows with dense targets, in place of the exponentials. */
+static inline void XN_T(cols_grad_dense)(real *e, const real *targets, const XN_T(cols_done) *d, int64_t r, int64_t n) {
+    for (int64_t c = 0; c < n; c++) {
+#pragma omp simd
+        for (int i = 0; i < XN_LANES; i++) {
+            const real one = e[c * XN_LANES + i], weight = d->weight[r + i];
+            const real p = d->scale[r + i] * one;
+            const real slope =
+                XN_T(ce_slope)(p, one < 0, targets[c * XN_LANES + i], d->mass[r + i], d->to_one[r + i], weight);
+            e[c * XN_LANES + i] = weight == 0 ? 0 : slope;
+        }
+    }
+}
+
+/* Gradients of a group of rows with one target, in place of the exponentials: the probabilities times the weight,
+ * less the weight at the label. */
+static inline void XN_T(cols_grad_label)(const xn_tile *t, XN_T(strip) strip, real *e, const XN_T(cols) *s,
+                                         const XN_T(cols_done) *d, int64_t r, int64_t from, int64_t n) {
     int dropped = 0;
-    XN_T(cols_prob)(t, s, d, d->grad_scale, d->grad_largest, block, out, n);
-    for (int64_t r = 0; r < t->rows; r++) {
-        dropped |= d->weight[r] == 0;
-        const int64_t y = t->label[r] - from;
-        if (y < 0 || y >= n) continue;
-        real *grad = out + y * stride + r;
-        *grad = s->at_label[r] == (double)s->max[r] ? -d->to_one[r] * d->weight[r] : *grad - d->weight[r];
+    XN_T(cols_prob)(e, e, d->grad_scale + r, d->grad_largest + r, n);
+    for (int64_t i = r; i < XN_T(least)(strip.rows, r + XN_LANES); i++) {
+        dropped |= d->weight[i] == 0;
+        const int64_t y = t->label[strip.first + i] - from;
+        if ((uint64_t)y >= (uint64_t)n) continue;
+        real *grad = e + y * XN_LANES + (i - r);
+        *grad = s->at_label[i] == s->max[i] ? -d->to_one[i] * d->weight[i] : *grad - d->weight[i];
     }
     for (int64_t c = 0; dropped && c < n; c++)
-        for (int64_t r = 0; r < padded; r++) out[c * stride + r] = d->weight[r] == 0 ? 0 : out[c * stride + r];
-}
-
-static inline void XN_T(cols_grad_dense)(const xn_tile *t, const XN_T(cols) *s, const XN_T(cols_done) *d,
-                                         const real *block, const real *targets, const real *p, real *out, int64_t n) {
-    const int64_t padded = XN_T(padded_rows)(t->rows), stride = XN_T(stride)(t);
-    for (int64_t c = 0; c < n; c++)
-        for (int64_t r = 0; r < padded; r++) {
-            const int64_t k = c * stride + r;
-            const real slope =
-                XN_T(ce_slope)(p[k], block[k] == s->max[r], targets[k], d->mass[r], d->to_one[r], d->weight[r]);
-            out[k] = d->weight[r] == 0 ? 0 : slope;
-        }
+        for (int i = 0; i < XN_LANES; i++) e[c * XN_LANES + i] = d->weight[r + i] == 0 ? 0 : e[c * XN_LANES + i];
 }
 
 /* A packed block of the gradient into the caller's memory. Rows that follow each other there are made into
  * one stretch first, in `rows`; a stretch of neighbouring rows leaves by lines where it begins on one. */
-static inline void XN_T(cols_put_grad)(const xn_tile *t, const real *block, real *rows, int64_t from, int64_t n,
-                                       XN_T(stream) *stream) {
-    const int64_t stride = XN_T(stride)(t), elements = t->rows * n;
-    real *to = XN_T(at)(&t->grad, 0, from);
-    if (t->streams && t->grad.cls == 1 && t->grad.row == n && n == t->classes) {
-        XN_T(transpose)(rows, n, block, stride, n, t->rows);
-        for (int64_t j = 0; j < elements; j += XN_T(FLUSH)) {
-            const int64_t piece = XN_T(least)(elements - j, XN_T(FLUSH));
-            memcpy(XN_T(stream_open)(stream, to + j), rows + j, (size_t)piece * sizeof(real));
-            XN_T(stream_push)(stream, piece);
-        }
-    } else if (t->streams && t->grad.row == 1 && t->rows % XN_LANES == 0 && (uintptr_t)to % 64 == 0 &&
+static inline void XN_T(cols_put_grad)(const xn_tile *t, XN_T(strip) strip, const real *block, real *rows, int64_t from,
+                                       int64_t n, XN_T(stream) *stream) {
+    real *to = XN_T(at)(&t->grad, strip.first, from);
+    if (t->streams && t->grad.cls == 1 && t->grad.row == n) {
+        const xn_plane plane = {rows, n, 1};
+        XN_T(unpack)(&plane, block, (XN_T(strip)){0, strip.rows, strip.padded}, 0, n);
+        XN_T(stream_stretch)(stream, to, rows, strip.rows * n);
+    } else if (t->streams && t->grad.row == 1 && strip.rows == strip.padded && (uintptr_t)to % 64 == 0 &&
                t->grad.cls % XN_LANES == 0) {
         for (int64_t c = 0; c < n; c++)
-            for (int64_t r = 0; r < t->rows; r += XN_LANES)
-                xn_stream_line(to + c * t->grad.cls + r, block + c * stride + r);
+            for (int64_t r = 0; r < strip.rows; r += XN_LANES)
+                xn_stream_line(to + c * t->grad.cls + r, block + r * n + c * XN_LANES);
     } else {
-        XN_T(unpack)(&t->grad, block, stride, t->rows, from, n);
+        XN_T(unpack)(&t->grad, block, strip, from, n);
     }
 }
 
-/* The second visit: the outputs of a packed block. `out` is a third block, for what leaves. */
-static inline void XN_T(cols_write)(const xn_tile *t, const XN_T(cols) *s, const XN_T(cols_done) *d, const real *block,
-                                    const real *targets, real *p, real *out, int64_t from, int64_t n,
+/* The second visit: the outputs of a packed block. `out` is another, for what leaves. */
+static inline void XN_T(cols_write)(const xn_tile *t, XN_T(strip) strip, const XN_T(cols) *s, const XN_T(cols_done) *d,
+                                    real *block, const real *targets, real *out, int64_t from, int64_t n,
                                     XN_T(stream) *stream) {
-    const int64_t padded = XN_T(padded_rows)(t->rows), stride = XN_T(stride)(t);
-    const int dense = XN_T(is_dense)(t);
-    if (t->prob.data || t->hess.data || (t->grad.data && dense))
-        XN_T(cols_prob)(t, s, d, d->scale, d->largest, block, p, n);
-    if (t->prob.data) XN_T(unpack)(&t->prob, p, stride, t->rows, from, n);
     if (t->log_prob.data) {
-        for (int64_t c = 0; c < n; c++)
-            for (int64_t r = 0; r < padded; r++)
-                out[c * stride + r] = (block[c * stride + r] - s->max[r]) - d->log_s[r];
-        XN_T(unpack)(&t->log_prob, out, stride, t->rows, from, n);
+        for (int64_t r = 0; r < strip.padded; r += XN_LANES)
+            XN_T(cols_log_prob)(out + r * n, block + r * n, s->max + r, d->log_s + r, n);
+        XN_T(unpack)(&t->log_prob, out, strip, from, n);
+    }
+    if (!XN_T(cols_keeps)(t))
+        for (int64_t r = 0; r < strip.padded; r += XN_LANES) XN_T(cols_exp)(s, r, block + r * n, n);
+    if (t->prob.data) {
+        for (int64_t r = 0; r < strip.padded; r += XN_LANES)
+            XN_T(cols_prob)(out + r * n, block + r * n, d->scale + r, d->largest + r, n);
+        XN_T(unpack)(&t->prob, out, strip, from, n);
     }
     if (t->hess.data) {
-        for (int64_t c = 0; c < n; c++)
-            for (int64_t r = 0; r < padded; r++) {
-                const int64_t k = c * stride + r;
-                const real other = block[k] == s->max[r] ? d->to_one[r] : 1 - p[k];
-                const real curve = d->weight[r] * d->mass[r] * (p[k] * other);
-                out[k] = d->weight[r] == 0 ? 0 : curve;
-            }
-        XN_T(unpack)(&t->hess, out, stride, t->rows, from, n);
+        for (int64_t r = 0; r < strip.padded; r += XN_LANES) XN_T(cols_hess)(out + r * n, block + r * n, d, r, n);
+        XN_T(unpack)(&t->hess, out, strip, from, n);
     }
-    if (t->grad.data) {
-        if (dense) {
-            XN_T(cols_grad_dense)(t, s, d, block, targets, p, out, n);
+    if (!t->grad.data) return;
+    for (int64_t r = 0; r < strip.padded; r += XN_LANES) {
+        if (XN_T(is_dense)(t)) {
+            XN_T(cols_grad_dense)(block + r * n, targets + r * n, d, r, n);
         } else {
-            XN_T(cols_grad_label)(t, s, d, block, out, from, n);
+            XN_T(cols_grad_label)(t, strip, block + r * n, s, d, r, from, n);
         }
-        XN_T(cols_put_grad)(t, out, p, from, n, stream);
     }
+    XN_T(cols_put_grad)(t, strip, block, out, from, n, stream);
 }
 
 static void XN_T(softmax_ce_cols)(const xn_tile *t) {
     XN_T(cols) s;
     XN_T(cols_done) d;
-    _Alignas(64) real block[XN_T(PACKED)], targets[XN_T(PACKED)];
-    _Alignas(64) real p[XN_T(PACKED)], out[XN_T(PACKED)];
-    XN_T(cols_scan)(t, &s, block, targets);
-    for (int64_t first = 0; first < t->rows; first += XN_FINISH) XN_T(cols_finish)(t, &s, first, &d);
-    if (!XN_T(wants_planes)(t)) return;
+    _Alignas(64) real block[XN_T(PACKED)], targets[XN_T(PACKED)], out[XN_T(PACKED)];
     XN_T(stream) stream;
     XN_T(stream_start)(&stream);
-    const int64_t stride = XN_T(stride)(t), cols = XN_T(cols_per_block)(t);
-    const int dense = XN_T(is_dense)(t), single = t->classes <= cols;
-    for (int64_t from = 0; from < t->classes; from += cols) {
-        const int64_t n = XN_T(least)(t->classes - from, cols);
-        if (!single) XN_T(pack)(block, stride, &t->input, t->rows, from, n);
-        if (!single && dense) XN_T(pack_targets)(targets, t, from, n);
-        XN_T(cols_write)(t, &s, &d, block, targets, p, out, from, n, &stream);
+    const int single = t->classes <= XN_FEW_CLASSES, writes = XN_T(wants_planes)(t), dense = XN_T(is_dense)(t);
+    XN_T(strip) strip;
+    for (int64_t first = 0; first < t->rows; first += strip.rows) {
+        strip = XN_T(strip_at)(t, first);
+        XN_T(cols_scan)(t, strip, &s, block, targets);
+        for (int64_t r = 0; r < strip.rows; r += XN_FINISH) XN_T(cols_finish)(t, strip, &s, r, &d);
+        for (int64_t from = 0; writes && from < t->classes; from += XN_FEW_CLASSES) {
+            const int64_t n = XN_T(least)(t->classes - from, XN_FEW_CLASSES);
+            if (!single) XN_T(pack)(block, &t->input, strip, from, n);
+            if (!single && dense) XN_T(pack_targets)(targets, t, strip, from, n);
+            XN_T(cols_write)(t, strip, &s, &d, block, targets, out, from, n, &stream);
+        }
     }
     XN_T(ce_write_end)(t, &stream);
 }

@@ -31,6 +31,55 @@ static inline void XN_T(prob_block)(real *value, const real *x, int64_t n, const
     }
 }
 
+/* Exponentials of up to FLUSH classes that were kept; e is NULL where they were not. */
+typedef struct {
+    const real *e;
+    real max;      /* what is marked by -1 */
+    double factor; /* turns them into those that the row's own reference would have given: a power of two */
+} XN_T(exps);
+
+/* What was kept of the block at class j of a row, the i-th in `kept`. The reference of a maximum that was raised
+ * later differs by a power of two, unless one of them is a shift; a factor that would take digits off `scale`
+ * makes it useless. */
+static inline void XN_T(find_kept)(XN_T(exps) *found, const xn_tile *t, const XN_T(kept) *kept, int64_t i, int64_t j,
+                                   const XN_T(row) *r) {
+    *found = (XN_T(exps)){NULL, r->max, 1};
+    if (t->classes <= XN_T(BLOCK)) {
+        found->e = kept->e + i * t->classes + j;
+        return;
+    }
+    if (XN_T(blocks)(t) - j / XN_T(BLOCK) > XN_T(SLOTS)) return;
+    const int64_t slot = XN_T(slot)(t, i, j);
+    const real *e = kept->e + slot * XN_T(BLOCK) + j % XN_T(BLOCK), max = kept->max[slot];
+    if (max != r->max) {
+        const XN_T(reference) ref = XN_T(refer)(max);
+        const double steps = (double)(r->ref.magic - ref.magic);
+        if (ref.shift != 0 || r->ref.shift != 0 || !(steps > -512)) return;
+        found->max = max;
+        found->factor = xn_from_bits((uint64_t)(1023 + (int64_t)steps) << 52);
+        const double scale = r->scale * found->factor * (r->weight != 0 ? r->weight : 1);
+        const double size = scale < 0 ? -scale : scale;
+        if (!(size >= (sizeof(real) == sizeof(float) ? 0x1p-126 : 0x1p-1022))) return;
+    }
+    found->e = e;
+}
+
+/* prob_block where exponentials may have been kept; then value has room for whole vectors. */
+static inline void XN_T(prob_kept)(real *restrict value, const real *x, int64_t n, const XN_T(row) *r, double weight,
+                                   XN_T(exps) kept) {
+    if (!kept.e) {
+        XN_T(prob_block)(value, x, n, r, weight);
+        return;
+    }
+    const real scale = (real)(r->scale * kept.factor * weight);
+    real marked[1];
+    XN_T(prob_lanes)(1, marked, &kept.max, r->ref, r->max, (real)(r->scale * weight), (real)(r->largest * weight));
+    for (int64_t j = 0; j < n; j += XN_LANES) {
+#pragma omp simd
+        for (int k = 0; k < XN_LANES; k++) value[j + k] = kept.e[j + k] < 0 ? marked[0] : scale * kept.e[j + k];
+    }
+}
+
 /* U p - u, times the row's weight. At the maximum: (U - u) - U (1 - p). */
 XN_INLINE real XN_T(ce_slope)(real p, int at_max, real u, real mass, real to_one, real weight) {
     const real there = XN_FMA(-mass, to_one, mass - u);
@@ -43,73 +92,63 @@ static inline void XN_T(ce_grad_at_label)(real *grad, const XN_T(row) *r) {
     *grad = r->at_label == (double)r->max ? (real)(-r->to_one * r->weight) : *grad - (real)r->weight;
 }
 
-/* Where a block of the gradient is made: the caller's memory, or the stream's buffer on its way there. */
-static inline void XN_T(ce_put_grad)(const xn_tile *t, int64_t row, int64_t from, const real *value, int64_t n,
+/* Where n <= FLUSH elements of the gradient are made: in the stream's room on the way out, or in `out`. */
+static inline real *XN_T(ce_grad_room)(const xn_tile *t, int64_t row, int64_t from, real *out, XN_T(stream) *stream) {
+    const int streams = t->streams && t->grad.cls == 1;
+    return streams ? XN_T(stream_open)(stream, XN_T(at)(&t->grad, row, from)) : out;
+}
+
+static inline void XN_T(ce_put_grad)(const xn_tile *t, int64_t row, int64_t from, const real *out, int64_t n,
                                      XN_T(stream) *stream) {
     if (t->streams && t->grad.cls == 1) {
-        memcpy(XN_T(stream_open)(stream, XN_T(at)(&t->grad, row, from)), value, (size_t)n * sizeof(real));
         XN_T(stream_push)(stream, n);
     } else {
-        XN_T(put)(&t->grad, row, from, value, n);
+        XN_T(put)(&t->grad, row, from, out, n);
     }
 }
 
 /* All outputs of n <= FLUSH classes of a row. The gradient goes last: it may overwrite x. */
 static inline void XN_T(ce_write_block)(const xn_tile *t, int64_t row, int64_t from, int64_t n, const XN_T(row) *r,
-                                        XN_T(stream) *stream) {
-    real p[XN_T(FLUSH)], out[XN_T(FLUSH)], buffer[XN_T(FLUSH) + XN_LANES], copy[XN_T(FLUSH) + XN_LANES];
+                                        XN_T(exps) kept, XN_T(stream) *stream) {
+    real p[XN_T(FLUSH) + XN_LANES], space[XN_T(FLUSH) + XN_LANES];
+    real buffer[XN_T(FLUSH) + XN_LANES], copy[XN_T(FLUSH) + XN_LANES];
     const real *x = XN_T(inputs)(t, row, from, n, copy);
     const real max = r->max, to_one = (real)r->to_one, mass = (real)r->mass, weight = (real)r->weight;
     const real log_s = (real)r->log_s;
     const int dense = XN_T(is_dense)(t);
-    if (t->prob.data || t->hess.data || dense) XN_T(prob_block)(p, x, n, r, 1);
+    if (t->prob.data || t->hess.data || dense) XN_T(prob_kept)(p, x, n, r, 1, kept);
     if (t->hess.data) {
-        for (int64_t j = 0; j < n; j++) out[j] = weight * mass * (p[j] * (x[j] == max ? to_one : 1 - p[j]));
-        if (r->weight == 0) memset(out, 0, sizeof out);
-        XN_T(put)(&t->hess, row, from, out, n);
+        for (int64_t j = 0; j < n; j++) space[j] = weight * mass * (p[j] * (x[j] == max ? to_one : 1 - p[j]));
+        if (r->weight == 0) memset(space, 0, sizeof space);
+        XN_T(put)(&t->hess, row, from, space, n);
     }
     if (t->log_prob.data) {
-        for (int64_t j = 0; j < n; j++) out[j] = (x[j] - max) - log_s;
-        XN_T(put)(&t->log_prob, row, from, out, n);
+        for (int64_t j = 0; j < n; j++) space[j] = (x[j] - max) - log_s;
+        XN_T(put)(&t->log_prob, row, from, space, n);
     }
     if (t->prob.data) XN_T(put)(&t->prob, row, from, p, n);
-    if (t->grad.data) {
-        if (r->weight == 0) {
-            memset(out, 0, sizeof out);
-        } else if (dense) {
-            const real *u = XN_T(targets)(t, row, from, n, buffer);
-            for (int64_t j = 0; j < n; j++) out[j] = XN_T(ce_slope)(p[j], x[j] == max, u[j], mass, to_one, weight);
-        } else {
-            XN_T(prob_block)(out, x, n, r, r->weight);
-            const int64_t y = t->label[row] - from;
-            if (y >= 0 && y < n) XN_T(ce_grad_at_label)(out + y, r);
-        }
-        XN_T(ce_put_grad)(t, row, from, out, n, stream);
+    if (!t->grad.data) return;
+    real *grad = XN_T(ce_grad_room)(t, row, from, space, stream);
+    if (r->weight == 0) {
+        memset(grad, 0, (size_t)n * sizeof(real));
+    } else if (dense) {
+        const real *u = XN_T(targets)(t, row, from, n, buffer);
+        for (int64_t j = 0; j < n; j++) grad[j] = XN_T(ce_slope)(p[j], x[j] == max, u[j], mass, to_one, weight);
+    } else {
+        XN_T(prob_kept)(grad, x, n, r, r->weight, kept);
+        const int64_t y = t->label[row] - from;
+        if (y >= 0 && y < n) XN_T(ce_grad_at_label)(grad + y, r);
     }
+    XN_T(ce_put_grad)(t, row, from, grad, n, stream);
 }
 
-/* Only a gradient, of one target: no other pass over the block than exp. */
-static inline void XN_T(ce_write_simple)(const xn_tile *t, int64_t row, int64_t from, int64_t n, const XN_T(row) *r,
-                                         XN_T(stream) *stream) {
-    real *grad = XN_T(at)(&t->grad, row, from);
-    real *to = t->streams ? XN_T(stream_open)(stream, grad) : grad;
-    XN_T(prob_block)(to, XN_T(at)(&t->input, row, from), n, r, r->weight);
-    const int64_t y = t->label[row] - from;
-    if (y >= 0 && y < n) XN_T(ce_grad_at_label)(to + y, r);
-    if (t->streams) XN_T(stream_push)(stream, n);
-}
-
+/* The outputs of the classes [from, to) of a row, which is the i-th in `kept`, unless that is NULL. */
 static inline void XN_T(ce_write)(const xn_tile *t, int64_t row, int64_t from, int64_t to, const XN_T(row) *r,
-                                  XN_T(stream) *stream) {
-    const int others = t->hess.data || t->prob.data || t->log_prob.data;
-    const int simple = !others && t->input.cls == 1 && t->grad.cls == 1 && !XN_T(is_dense)(t) && r->weight != 0;
+                                  const XN_T(kept) *kept, int64_t i, XN_T(stream) *stream) {
     for (int64_t j = from; j < to; j += XN_T(FLUSH)) {
-        const int64_t n = XN_T(least)(to - j, XN_T(FLUSH));
-        if (simple) {
-            XN_T(ce_write_simple)(t, row, j, n, r, stream);
-        } else {
-            XN_T(ce_write_block)(t, row, j, n, r, stream);
-        }
+        XN_T(exps) exps = {NULL, 0, 1};
+        if (kept) XN_T(find_kept)(&exps, t, kept, i, j, r);
+        XN_T(ce_write_block)(t, row, j, XN_T(least)(to - j, XN_T(FLUSH)), r, exps, stream);
     }
 }
 
@@ -119,31 +158,37 @@ static inline void XN_T(ce_write_end)(const xn_tile *t, XN_T(stream) *stream) {
     xn_stream_end();
 }
 
+/* Rows that are summed before the first of them is written: as many as are finished at once, or can be kept. */
+static inline int64_t XN_T(rows_together)(const xn_tile *t) {
+    if (!XN_T(wants_planes)(t)) return XN_FINISH;
+    const int64_t blocks = XN_T(blocks)(t);
+    const int64_t fitting = blocks == 1 ? XN_T(NEAR) / t->classes : XN_T(SLOTS) / blocks;
+    return fitting < 1 ? 1 : XN_T(least)(fitting, XN_FINISH);
+}
+
 static void XN_T(softmax_ce_rows)(const xn_tile *t) {
-    const int64_t row_bytes = t->classes * (int64_t)sizeof(real);
     const int writes = XN_T(wants_planes)(t);
-    /* Rows that wait for their second visit should still be in the second-level cache then. */
-    const int64_t cached = XN_T(WAITING) / row_bytes;
-    const int64_t group = !writes || cached > XN_FINISH ? XN_FINISH : cached > 1 ? cached : 1;
+    const int64_t group = XN_T(rows_together)(t);
     xn_part part[XN_FINISH];
     XN_T(row) done[XN_FINISH];
     XN_T(stream) stream;
+    XN_T(kept) space, *kept = writes ? &space : NULL;
     XN_T(stream_start)(&stream);
     for (int64_t first = 0; first < t->rows; first += group) {
         const int n = (int)XN_T(least)(t->rows - first, group);
         if (t->classes <= XN_T(BLOCK)) {
-            XN_T(ce_scan_short)(t, first, n, part);
+            XN_T(ce_scan_short)(t, first, n, part, kept);
         } else {
-            for (int i = 0; i < n; i++) XN_T(ce_scan_row)(t, first + i, part + i);
+            for (int i = 0; i < n; i++) XN_T(ce_scan_row)(t, first + i, part + i, kept, i);
         }
         XN_T(ce_finish)(t, first, n, part, done);
-        for (int i = 0; writes && i < n; i++) XN_T(ce_write)(t, first + i, 0, t->classes, done + i, &stream);
+        for (int i = 0; writes && i < n; i++) XN_T(ce_write)(t, first + i, 0, t->classes, done + i, kept, i, &stream);
     }
     XN_T(ce_write_end)(t, &stream);
 }
 
 static void XN_T(softmax_ce_scan)(const xn_tile *t) {
-    XN_T(ce_scan)(t, 0, t->from, t->to, t->part);
+    XN_T(ce_scan)(t, 0, t->from, t->to, t->part, NULL, 0);
 }
 
 static void XN_T(softmax_ce_merge)(const xn_tile *t) {
@@ -156,6 +201,6 @@ static void XN_T(softmax_ce_write)(const xn_tile *t) {
     XN_T(stream) stream;
     XN_T(stream_start)(&stream);
     XN_T(ce_finish)(t, 0, 1, t->part, &row);
-    if (XN_T(wants_planes)(t)) XN_T(ce_write)(t, 0, t->from, t->to, &row, &stream);
+    if (XN_T(wants_planes)(t)) XN_T(ce_write)(t, 0, t->from, t->to, &row, NULL, 0, &stream);
     XN_T(ce_write_end)(t, &stream);
 }

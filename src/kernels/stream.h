@@ -35,7 +35,7 @@ static inline void xn_stream_end(void) {
 
 /* A stretch of memory that is being written from front to back. */
 typedef struct {
-    _Alignas(64) real line[XN_T(FLUSH) + XN_LANES]; /* what has not left yet, first element on a line of `to` */
+    _Alignas(64) real line[XN_T(FLUSH) + 2 * XN_LANES]; /* what has not left yet, first element on a line of `to` */
     real *to;                                       /* where line[0] goes; NULL: nothing waits */
     int64_t waiting;
 } XN_T(stream);
@@ -52,7 +52,7 @@ static inline void XN_T(stream_close)(XN_T(stream) *s) {
     s->waiting = 0;
 }
 
-/* Room for n <= FLUSH elements that shall go to `to`, in `direct` or in the stream's own buffer. */
+/* Room for n <= FLUSH elements that shall go to `to`, and for the rest of their last vector. */
 static inline real *XN_T(stream_open)(XN_T(stream) *s, real *to) {
     if (s->to && s->to + s->waiting == to) return s->line + s->waiting;
     XN_T(stream_close)(s);
@@ -79,4 +79,18 @@ static inline void XN_T(stream_push)(XN_T(stream) *s, int64_t n) {
         for (int i = 0; i < XN_LANES; i++) s->line[i] = s->line[gone + i];
     s->to += gone;
     s->waiting -= gone;
+}
+
+/* Elements that are complete already, in a buffer on a line. */
+static inline void XN_T(stream_stretch)(XN_T(stream) *s, real *to, const real *from, int64_t n) {
+    int64_t j = 0;
+    if ((uintptr_t)to % 64 == 0 && (!s->to || s->waiting == 0)) {
+        s->to = NULL;
+        for (; j + XN_LANES <= n; j += XN_LANES) xn_stream_line(to + j, from + j);
+    }
+    for (; j < n; j += XN_T(FLUSH)) {
+        const int64_t piece = XN_T(least)(n - j, XN_T(FLUSH));
+        memcpy(XN_T(stream_open)(s, to + j), from + j, (size_t)piece * sizeof(real));
+        XN_T(stream_push)(s, piece);
+    }
 }

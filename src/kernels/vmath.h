@@ -83,13 +83,23 @@ XN_INLINE real XN_T(exp_reduced)(real r) {
 #endif
 }
 
-XN_INLINE real XN_T(lifted)(real x, real shift, real lowest, real magic) {
-    real d = x - shift;
+/* exp in two factors, the second a power of two: their product is exact unless it underflows. */
+typedef struct {
+    real mantissa;
+    ireal scale; /* bits of 2^n, or of 0 */
+} XN_T(power);
+
+XN_INLINE XN_T(power) XN_T(lifted_parts)(real d, real lowest, real magic) {
     d = lowest > d ? lowest : d; /* in this order NaN passes */
     const real k = XN_FMA(d, XN_REAL_LOG2E, magic);
     const real n = k - magic;
     const real r = XN_FMA(n, -XN_REAL_LN2_LO, XN_FMA(n, -XN_REAL_LN2_HI, d));
-    return XN_T(exp_reduced)(r) * XN_T(from_bits)((ireal)((ureal)XN_T(to_bits)(k) << XN_MANTISSA));
+    return (XN_T(power)){XN_T(exp_reduced)(r), (ireal)((ureal)XN_T(to_bits)(k) << XN_MANTISSA)};
+}
+
+XN_INLINE real XN_T(lifted)(real x, real shift, real lowest, real magic) {
+    const XN_T(power) e = XN_T(lifted_parts)(x - shift, lowest, magic);
+    return e.mantissa * XN_T(from_bits)(e.scale);
 }
 
 /* log(1 + f) - and e ln 2 more - for sqrt(1/2) - 1 <= f <= sqrt(2) - 1. */

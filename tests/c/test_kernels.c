@@ -126,7 +126,7 @@ static void drive_tiles(session *at, kernel_id id, int is_prob, int is_rows) {
         for (int index = 0; class_count(index); index++)
             for (int i = 0; i < at->tiles; i++) {
                 const int64_t classes = class_count(index), size = dtype == XN_FLOAT32 ? 4 : 8;
-                const int64_t most = is_rows ? MOST_ROWS : xn_col_rows(classes, (int)size);
+                const int64_t most = MOST_ROWS;
                 if (is_rows && classes * size < LANE_BYTES) continue;
                 shared.kernel = id.name;
                 shared.is_prob = is_prob;
