@@ -331,3 +331,22 @@ def test_overlap_with_what_is_no_array_itself():
     with pytest.raises(ValueError, match="out must not overlap x"):
         xn.logsumexp(View(x), out=memory[:4])
     assert not memory.any()
+
+
+@pytest.mark.parametrize("shape", [(1024, 1024), (1100, 1000), (3, 700, 500)])
+def test_large_gradients_begin_at_a_cache_line(shape):
+    """For speed alone: at any other address the bits are the same."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal(shape, np.float32)
+    y = rng.integers(0, shape[-1], shape[:-1])
+    memory = np.empty(x.size + 32, np.float32)
+    first = (-memory.ctypes.data // 4) % 16
+    for weight in (None, np.ones(shape[:-1])):
+        _, grad = SPARSE(y, x, True, sample_weight=weight)
+        assert grad.ctypes.data % 64 == 0
+        assert grad.flags.writeable
+        assert grad.flags.c_contiguous
+        for offset in (0, 4, 15):
+            buffer = memory[first + offset :][: x.size].reshape(shape)
+            SPARSE(y, x, True, sample_weight=weight, grad_out=buffer)
+            assert buffer.tobytes() == grad.tobytes()

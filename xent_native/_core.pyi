@@ -14,6 +14,7 @@ INTEGERS: dict[np.dtype[Any], int]
 REDUCTIONS: dict[str | None, int]
 
 def collapses(array: _Array, axis: int) -> bool: ...
+def new_plane(x: _Array) -> _Array: ...
 def cross_entropy(
     from_logits: bool,
     x: _Array,

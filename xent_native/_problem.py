@@ -315,13 +315,13 @@ class Plane:
     def __init__(self, name: str, buffer: Any, x: np.ndarray, axis: int, dtype: np.dtype) -> None:
         self.result: np.ndarray | None = None
         if buffer is None:
-            self.native = np.empty(x.shape, x.dtype)
+            self.native = _core.new_plane(x)
             if dtype != x.dtype:
                 self.result = np.empty(x.shape, dtype)
             return
         self.native = self.result = output(name, buffer, x.shape, (dtype,))
         if dtype != x.dtype or passable(buffer, axis) is not buffer:
-            self.native = np.empty(x.shape, x.dtype)
+            self.native = _core.new_plane(x)
 
     def finish(self) -> np.ndarray:
         if self.result is None:
