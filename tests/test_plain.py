@@ -24,7 +24,7 @@ SHAPES = [
     ((2, 3, 4), -1),
     ((5, 1), -1),
 ]
-SHAPES += [((1, 4, 1), 1), ((6,), 0), ((0, 3), -1), ((2, 3, 0), 1), ((2, 1, 3, 4), -3)]
+SHAPES += [((1, 4, 1), 1), ((6, 130, 1), 1), ((6,), 0), ((0, 3), -1), ((2, 3, 0), 1), ((2, 1, 3, 4), -3)]
 REDUCTIONS = [None, "none", "sum", "mean", "sum_over_batch_size", "mean_with_sample_weight"]
 
 
@@ -118,11 +118,14 @@ def test_labels_and_ignored_classes(both_ways, integer, ignored):
         y, x = problem(False, shape, axis, integer=integer)
         if fits:
             y.reshape(-1)[::3] = ignored
+        elif ignored == -1:  # the same bits, but not the same number
+            y.reshape(-1)[::3] = limits.max
         for function in functions(False):
             call = functools.partial(function, y, x, True, ignored, axis, reduction=reduction)
             short = both_ways(call, (function.__name__, shape, axis, reduction))
-            if ignored is None or (-(2**63) <= ignored < 2**63 and np.dtype(integer) != np.uint64):
-                assert short
+            in_range = np.all((y < shape[axis]) | (y == ignored))
+            fits_int64 = ignored is None or (-(2**63) <= ignored < 2**63 and np.dtype(integer) != np.uint64)
+            assert short == (in_range and fits_int64)
 
 
 @pytest.mark.parametrize("from_logits", [True, False])
@@ -169,6 +172,12 @@ LABELS = [
     [0, 1, 2, 0], [[0], [1], [2], [0]], [0, 1, 2], [0, 1, 2, 3], [0, -1, 2, 0], [0.0, 1, 2, 0], [True] * 4,
     [0, 1, 2, 2**40], [], None, "a", 0,
 ]  # fmt: skip
+# As many rows, and as many of them in a group, but not the same ones.
+LOGITS = np.ones((2, 3, 5), np.float32)
+SWAPPED = {
+    True: [np.ones(shape, np.float32) for shape in ((3, 2, 5), (6, 5), (1, 6, 5), (6, 1, 5))],
+    False: [np.ones(shape, int) for shape in ((3, 2), (6,), (1, 6), (6, 1), (2, 3, 1), (1, 2, 3))],
+}
 PREDICTIONS = [None, "a", 1.0, [], [[]], np.zeros((4, 0)), np.zeros((0, 3)), np.zeros((4, 3), complex)]
 PREDICTIONS += [
     np.zeros((4, 3), dtype) for dtype in ("f2", "f4", "f8", "g", "i4", "?", "O", "M8[s]", ">f4", "S3")
@@ -191,6 +200,7 @@ def test_unusual_arguments_and_errors(both_ways, dense, from_logits):
         changes += [{"y_true": np.array(value)} for value in LABELS if value is not None]
         changes += [{"y_true": np.array(value).astype("i4")} for value in LABELS[:5]]
         changes += [{"y_true": value} for value in LABELS]
+        changes += [{"y_true": swapped, "y_pred": LOGITS} for swapped in SWAPPED[dense]]
         changes += [
             {"y_true": np.array(v), "axis": a} for v in ([0, 1, 1], [0, 3, 4], [0, 1]) for a in (0, -2, 1)
         ]

@@ -196,7 +196,7 @@ cdef int take_plain(Buffers *buffers, xn_problem *p, Shape *shape, bint dense, y
         p.labels.data = take_rows(buffers, y_true, INT_SIZE[<int> p.labels.type], cls, False, shape,
                                   &p.labels.outer, &p.labels.inner)
     x, y = &buffers.view[0], &buffers.view[1]
-    if y.ndim != (x.ndim if dense else x.ndim - 1) or shape.classes == 0:
+    if y.ndim != (x.ndim if dense else x.ndim - 1):
         return -1
     for i in range(y.ndim):
         if y.shape[i] != x.shape[i if dense or i < cls else i + 1]:
