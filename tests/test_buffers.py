@@ -158,6 +158,61 @@ def test_overlap_is_refused(y, x, what):
     assert x.tobytes() == before.tobytes()
 
 
+def windows(shape, strides):
+    """Memory full of NaN, seen with these strides, counted in items of eight bytes."""
+    memory = nan(1000)
+    return np.lib.stride_tricks.as_strided(memory[500:], shape, [8 * s for s in strides]), memory
+
+
+@pytest.mark.parametrize(
+    "strides", [(0, 0, 0), (30, 6, 0), (0, 6, 1), (6, 6, 1), (30, 5, 1), (1, 1, 1), (-3, 6, 1)]
+)
+def test_a_gradient_that_overlaps_itself_is_refused(y, x, strides):
+    for name in ("grad_out", "hess_out"):
+        buffer, memory = windows(x.shape, strides)
+        out = nan((4, 5))
+        with pytest.raises(ValueError, match=f"{name} must not overlap itself"):
+            HESS(y, x, **{name: buffer})
+        if name == "grad_out":
+            with pytest.raises(ValueError, match="grad_out must not overlap itself"):
+                SPARSE(y, x, True, out=out, grad_out=buffer)
+        assert np.isnan(memory).all()
+        assert np.isnan(out).all()
+    with pytest.raises(ValueError, match="out must not overlap itself"):
+        xn.softmax(x, out=windows(x.shape, strides)[0])
+
+
+@pytest.mark.parametrize("strides", [(0, 0), (0, 1), (5, 0), (4, 1), (1, 1), (-1, 1)])
+def test_a_loss_that_overlaps_itself_is_refused(y, x, strides):
+    buffer, memory = windows((4, 5), strides)
+    with pytest.raises(ValueError, match="out must not overlap itself"):
+        xn.sparse_categorical_crossentropy(y, x, True, out=buffer)
+    assert np.isnan(memory).all()
+
+
+def test_logits_that_overlap_themselves_are_no_place_for_a_gradient(y):
+    x = np.lib.stride_tricks.as_strided(np.zeros(6), (4, 5, 6), (0, 0, 8))
+    with pytest.raises(ValueError, match="grad_out must not overlap itself"):
+        SPARSE(y, x, True, grad_out=x)
+    assert np.isfinite(SPARSE(y, x, True)[1]).all()
+
+
+@pytest.mark.parametrize("strides", [(100, 20, 3), (1, 4, 20), (-30, 6, 1), (30, -6, -1), (6, 24, 1)])
+def test_strides_that_step_over_each_other_are_no_overlap(y, x, strides):
+    buffer, memory = windows(x.shape, strides)
+    SPARSE(y, x, True, grad_out=buffer)
+    assert np.isfinite(memory).sum() == x.size
+    np.testing.assert_allclose(buffer, SPARSE(y, x, True)[1], rtol=1e-13, atol=1e-15)
+
+
+def test_strides_of_lengths_that_are_not_stepped_along(y, x):
+    """One row and one class: their strides mean nothing. No rows: nothing overlaps."""
+    buffer = np.lib.stride_tricks.as_strided(nan(5), (1, 5, 1), (0, 8, 0))
+    assert SPARSE(0 * y[:1], x[:1, :, :1], True, grad_out=buffer)[1] is buffer
+    empty = np.lib.stride_tricks.as_strided(nan(5), (0, 5, 6), (0, 0, 0))
+    assert SPARSE(y[:0], x[:0], True, grad_out=empty)[1] is empty
+
+
 def test_interleaved_memory_is_no_overlap(y, x):
     memory = nan((4, 5, 12))
     memory[..., ::2] = x
@@ -276,3 +331,22 @@ def test_overlap_with_what_is_no_array_itself():
     with pytest.raises(ValueError, match="out must not overlap x"):
         xn.logsumexp(View(x), out=memory[:4])
     assert not memory.any()
+
+
+@pytest.mark.parametrize("shape", [(1024, 1024), (1100, 1000), (3, 700, 500)])
+def test_large_gradients_begin_at_a_cache_line(shape):
+    """For speed alone: at any other address the bits are the same."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal(shape, np.float32)
+    y = rng.integers(0, shape[-1], shape[:-1])
+    memory = np.empty(x.size + 32, np.float32)
+    first = (-memory.ctypes.data // 4) % 16
+    for weight in (None, np.ones(shape[:-1])):
+        _, grad = SPARSE(y, x, True, sample_weight=weight)
+        assert grad.ctypes.data % 64 == 0
+        assert grad.flags.writeable
+        assert grad.flags.c_contiguous
+        for offset in (0, 4, 15):
+            buffer = memory[first + offset :][: x.size].reshape(shape)
+            SPARSE(y, x, True, sample_weight=weight, grad_out=buffer)
+            assert buffer.tobytes() == grad.tobytes()

@@ -103,6 +103,26 @@ def test_class_and_function_agree(cls, options, x):
     assert np.array_equal(loss.call(y, x), FUNCTIONS[cls](y, given, **{**arguments, "reduction": "none"}))
 
 
+@pytest.mark.parametrize("cls", CLASSES)
+@pytest.mark.parametrize("axis", [1.0, "1", None, True, np.True_, (0,), [1]])
+def test_axis_is_checked_when_made(cls, axis):
+    with pytest.raises(ValueError, match="axis must be an integer; got"):
+        cls(axis=axis)
+
+
+@pytest.mark.parametrize("ignored", [1.0, "1", True, np.False_, [1], float("nan")])
+def test_ignored_class_is_checked_when_made(ignored):
+    with pytest.raises(ValueError, match="ignore_class must be an integer or None; got"):
+        xn.SparseCategoricalCrossentropy(ignore_class=ignored)
+
+
+def test_integers_of_numpy_become_ints():
+    loss = xn.SparseCategoricalCrossentropy(ignore_class=np.int8(-1), axis=np.int64(1))
+    assert type(loss.ignore_class) is int
+    assert type(loss.axis) is int
+    assert loss == xn.SparseCategoricalCrossentropy(ignore_class=-1, axis=1)
+
+
 def test_ignored_class(x):
     loss = xn.SparseCategoricalCrossentropy(True, -1)
     rows = xn.sparse_categorical_crossentropy([0, 2], x[:2], True)

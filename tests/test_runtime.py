@@ -244,11 +244,13 @@ def test_at_interpreter_exit():
     assert last_line(LARGE + code) == "True"
 
 
-def test_keyboard_interrupt_stops_a_long_call():
+@pytest.mark.parametrize("error", ["KeyboardInterrupt", "ValueError"])
+def test_a_signal_stops_a_long_call(error):
     """The helper gets the interpreter only when the call has given it up: the signal comes while C runs.
 
     The call would go through 2^32 elements that are one row in memory. It ends at the next look at pending
-    signals, so the error is raised in the line of the call, not in a line of the package before it.
+    signals, so the error is raised in the line of the call, not in a line of the package before it. An error that
+    a handler raises is the user's, even if the library raises some of the same kind.
     """
     code = """
     import signal, sys, threading, traceback
@@ -262,13 +264,15 @@ def test_keyboard_interrupt_stops_a_long_call():
     thread = threading.Thread(target=helper)
     thread.start()
     sys.setswitchinterval(1000)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    def handler(number, frame):
+        raise ERROR("stop")
+    signal.signal(signal.SIGINT, handler)
     try:
         go.set()
         xn.sparse_categorical_crossentropy(y, x, True)
         print("finished")
-    except KeyboardInterrupt as error:
+    except ERROR as error:
         print("interrupted in", traceback.extract_tb(error.__traceback__)[-1].name)
     thread.join()
     """
-    assert last_line(code).startswith("interrupted in")
+    assert last_line(code.replace("ERROR", error)).startswith("interrupted in")

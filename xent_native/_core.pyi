@@ -9,7 +9,12 @@ _Array = np.ndarray[Any, np.dtype[Any]]
 
 class LabelError(Exception): ...
 
+FLOATS: dict[np.dtype[Any], int]
+INTEGERS: dict[np.dtype[Any], int]
+REDUCTIONS: dict[str | None, int]
+
 def collapses(array: _Array, axis: int) -> bool: ...
+def new_plane(x: _Array) -> _Array: ...
 def cross_entropy(
     from_logits: bool,
     x: _Array,
@@ -34,6 +39,19 @@ def cross_entropy(
     prob: _Array | None,
     log_prob: _Array | None,
 ) -> float: ...
+def plain_cross_entropy(
+    dense: bool,
+    y_true: object,
+    y_pred: object,
+    from_logits: object,
+    axis: object,
+    ignore_class: object,
+    label_smoothing: object,
+    reduction: object,
+    epsilon: object,
+    n_threads: int,
+    grad: bool,
+) -> tuple[Any, Any] | None: ...
 def isa() -> str: ...
 def isas() -> list[tuple[str, bool]]: ...
 def kernels() -> list[str]: ...

@@ -5,8 +5,10 @@
 
 Every buffer is checked against the problem's shape and item size before its pointer is used, so that
 nothing passed to this module can make C read or write out of bounds. Users meet friendlier checks first,
-in _problem.py.
+in _problem.py; but plain_cross_entropy takes the calls that need none of them.
 """
+
+import numpy
 
 from cpython.buffer cimport PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport int64_t, uint64_t, uintptr_t
@@ -17,9 +19,30 @@ cdef extern from "Python.h":
 
 cdef enum:
     MAX_BUFFERS = 12
+    CACHE_LINE = 64
+    LARGE_BYTES = 1 << 22  # from here on a few microseconds for an aligned array are nothing
 
 cdef int[2] FLOAT_SIZE = [4, 8]
 cdef int[8] INT_SIZE = [1, 1, 2, 2, 4, 4, 8, 8]
+
+# What C calls the dtypes and reductions that it knows. Dtypes of the other byte order are none of them.
+FLOATS = {numpy.dtype("f4"): XN_FLOAT32, numpy.dtype("f8"): XN_FLOAT64}
+INTEGERS = {
+    numpy.dtype(char): (XN_INT8 if numpy.dtype(char).kind == "i" else XN_UINT8)
+    + 2 * (numpy.dtype(char).itemsize.bit_length() - 1)
+    for char in "bBhHiIlLqQ"
+}
+REDUCTIONS = {
+    None: XN_NONE,
+    "none": XN_NONE,
+    "sum": XN_SUM,
+    "mean": XN_MEAN,
+    "sum_over_batch_size": XN_MEAN,
+    "mean_with_sample_weight": XN_WEIGHTED_MEAN,
+}
+# The same objects again: C looks these names up much faster.
+cdef dict floats = FLOATS, integers = INTEGERS, reductions = REDUCTIONS
+cdef object ndarray = numpy.ndarray, empty = numpy.empty
 
 
 xn_init()
@@ -117,6 +140,76 @@ cdef int take_floats(Buffers *buffers, object array, int dtype, int axis, bint w
     return 0
 
 
+cdef void release(Buffers *buffers) noexcept:
+    while buffers.count > 0:
+        buffers.count -= 1
+        PyBuffer_Release(&buffers.view[buffers.count])
+
+
+cdef xn_status run(xn_problem *p, bint from_logits) except? XN_INTERRUPTED:
+    """Calls C without the GIL. An interruption and a lack of memory become exceptions here."""
+    cdef xn_status status
+    p.interrupted = interrupted
+    with nogil:
+        status = xn_softmax_ce(p) if from_logits else xn_prob_ce(p)
+    if status == XN_INTERRUPTED:
+        pending_exception()
+    if status == XN_NO_MEMORY:
+        raise MemoryError(xn_status_text(status).decode())
+    return status
+
+
+cdef int take_plain(Buffers *buffers, xn_problem *p, Shape *shape, bint dense, y_true, y_pred, dtype, axis,
+                    ignore_class, label_smoothing, reduction, epsilon) except -2:
+    """Fills in the problem of plain_cross_entropy but for its outputs. The class axis, or -1 if it is not plain."""
+    cdef Py_buffer *x
+    cdef Py_buffer *y
+    cdef int cls, i
+    if type(axis) is not int or type(label_smoothing) is not float or type(epsilon) is not float:
+        return -1
+    if reduction is not None and type(reduction) is not str:
+        return -1
+    code = floats.get(dtype)
+    y_code = floats.get(y_true.dtype) if dense else integers.get(y_true.dtype)
+    reduction_code = reductions.get(reduction)
+    if code is None or y_code is None or reduction_code is None:
+        return -1
+    memset(p, 0, sizeof(p[0]))
+    p.dtype = <xn_dtype> <int> code
+    p.reduction = <xn_reduction> <int> reduction_code
+    p.label_smoothing = label_smoothing
+    p.epsilon = epsilon
+    if not (0 <= p.label_smoothing <= 1 and 0 <= p.epsilon < 0.5):
+        return -1
+    cls = axis
+    shape.outer = -1
+    if cls < 0:
+        cls += <int> y_pred.ndim
+    take_planes(buffers, y_pred, p.dtype, cls, False, shape, &p.input)
+    if dense:
+        if y_code != code:
+            return -1
+        take_planes(buffers, y_true, p.dtype, cls, False, shape, &p.target)
+    else:
+        p.labels.type = <xn_int_type> <int> y_code
+        p.labels.data = take_rows(buffers, y_true, INT_SIZE[<int> p.labels.type], cls, False, shape,
+                                  &p.labels.outer, &p.labels.inner)
+    x, y = &buffers.view[0], &buffers.view[1]
+    if y.ndim != (x.ndim if dense else x.ndim - 1):
+        return -1
+    for i in range(y.ndim):
+        if y.shape[i] != x.shape[i if dense or i < cls else i + 1]:
+            return -1
+    if ignore_class is not None:
+        if dense or type(ignore_class) is not int or p.labels.type == XN_UINT64:
+            return -1
+        p.has_ignored = 1
+        p.ignored = ignore_class
+    p.outer, p.classes, p.inner = shape.outer, shape.classes, shape.inner
+    p.classes_last = cls == x.ndim - 1
+    return cls
+
+
 def collapses(array, int axis):
     """Whether an array can be passed without a copy: its dimensions on either side of axis view as one."""
     cdef Py_buffer view
@@ -131,6 +224,20 @@ def collapses(array, int axis):
                 and group(&view, axis + 1, view.ndim, &size, &stride))
     finally:
         PyBuffer_Release(&view)
+
+
+def new_plane(x):
+    """An array of the shape and dtype of x, not filled. A large one begins at a cache line.
+
+    Gradients that do not fit into the cache are stored past it, line by line; NumPy's arrays begin 16 bytes into a
+    line, and then a row whose length is a number of whole lines never fills its first and its last one.
+    """
+    cdef Py_ssize_t size = x.nbytes, start
+    if size < LARGE_BYTES:
+        return empty(x.shape, x.dtype)
+    memory = empty(size + CACHE_LINE, numpy.uint8)
+    start = -memory.ctypes.data % CACHE_LINE
+    return memory[start:start + size].view(x.dtype).reshape(x.shape)
 
 
 def cross_entropy(bint from_logits, x, int dtype, int axis, labels, int label_type, target, ignored,
@@ -153,7 +260,6 @@ def cross_entropy(bint from_logits, x, int dtype, int axis, labels, int label_ty
     p.epsilon = epsilon
     p.reduction = <xn_reduction> reduction
     p.n_threads = n_threads
-    p.interrupted = interrupted
     if ignored is not None:
         p.has_ignored = 1
         p.ignored = <int64_t> <uint64_t> (ignored & 0xFFFFFFFFFFFFFFFF)
@@ -180,21 +286,56 @@ def cross_entropy(bint from_logits, x, int dtype, int axis, labels, int label_ty
             p.class_weight = view.buf
         p.outer, p.classes, p.inner = shape.outer, shape.classes, shape.inner
         p.classes_last = axis == buffers.view[0].ndim - 1
-        with nogil:
-            status = xn_softmax_ce(&p) if from_logits else xn_prob_ce(&p)
-        if status == XN_INTERRUPTED:
-            pending_exception()
+        status = run(&p, from_logits)
         if status == XN_BAD_LABEL:
             raise LabelError(p.bad_row, <uint64_t> p.bad_label if p.labels.type == XN_UINT64 else p.bad_label)
-        if status == XN_NO_MEMORY:
-            raise MemoryError(xn_status_text(status).decode())
         if status != XN_OK:
             raise ValueError(xn_status_text(status).decode())
         return p.reduced
     finally:
-        while buffers.count > 0:
-            buffers.count -= 1
-            PyBuffer_Release(&buffers.view[buffers.count])
+        release(&buffers)
+
+
+def plain_cross_entropy(bint dense, y_true, y_pred, from_logits, axis, ignore_class, label_smoothing, reduction,
+                        epsilon, int n_threads, bint grad):
+    """(loss, gradient or None) of a call whose arguments are what they nearly always are, else None.
+
+    Small batches spend more time on the checks of _problem.py than on arithmetic. Here the usual case is
+    recognised: plain arrays that need no conversion, options of the plain types and in range, no weights, no
+    buffers of the caller. Nothing is refused: None sends the call the thorough way, which takes it or says what
+    is wrong with it.
+    """
+    cdef xn_problem p
+    cdef Buffers buffers
+    cdef Shape shape
+    cdef int cls
+    cdef object loss = None, slope = None
+    if type(y_pred) is not ndarray or type(y_true) is not ndarray:
+        return None
+    dtype = y_pred.dtype
+    buffers.count = 0
+    try:
+        try:
+            cls = take_plain(&buffers, &p, &shape, dense, y_true, y_pred, dtype, axis, ignore_class,
+                             label_smoothing, reduction, epsilon)
+            softmax = bool(from_logits)
+        except (OverflowError, TypeError, ValueError):
+            return None
+        if cls < 0:
+            return None
+        if p.reduction == XN_NONE:
+            rows = y_pred.shape[:cls] + y_pred.shape[cls + 1:] if dense else y_true.shape
+            loss = empty(rows, dtype)
+            take_floats(&buffers, loss, p.dtype, cls, True, &shape, &p.loss)
+        if grad:
+            slope = new_plane(y_pred)
+            take_planes(&buffers, slope, p.dtype, cls, True, &shape, &p.grad)
+        p.n_threads = n_threads
+        if run(&p, softmax) != XN_OK:
+            return None
+        return (p.reduced if loss is None else loss), slope
+    finally:
+        release(&buffers)
 
 
 def isa():

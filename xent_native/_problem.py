@@ -14,23 +14,7 @@ from typing import Any
 import numpy as np
 
 from . import _core
-
-# The codes of xn_dtype, xn_int_type and xn_reduction in src/xent.h.
-FLOATS = {np.dtype(np.float32): 0, np.dtype(np.float64): 1}
-INTEGERS = {
-    np.dtype(name): code for code, name in enumerate(("i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8"))
-}
-INTEGERS.update(
-    (np.dtype(char), INTEGERS[np.dtype(f"{np.dtype(char).kind}{np.dtype(char).itemsize}")]) for char in "lLqQ"
-)
-REDUCTIONS = {
-    None: 0,
-    "none": 0,
-    "sum": 1,
-    "mean": 2,
-    "sum_over_batch_size": 2,
-    "mean_with_sample_weight": 3,
-}
+from ._core import FLOATS, INTEGERS, REDUCTIONS
 
 
 def as_array(name: str, value: Any) -> np.ndarray:
@@ -85,14 +69,19 @@ def prediction(value: Any, name: str = "y_pred") -> tuple[np.ndarray, np.dtype]:
     return array.astype(np.float64), np.dtype(np.float64)
 
 
-def class_axis(axis: Any, array: np.ndarray, name: str = "y_pred") -> int:
-    """`axis` as a number from 0, an axis that `array` has and that is not empty."""
-    if isinstance(axis, bool | np.bool_):
-        raise ValueError(f"axis must be an integer; got {axis!r} of type {type(axis).__name__}")
+def axis_number(axis: Any) -> int:
+    """`axis` as an int, whatever arrays it is for."""
     try:
-        index = operator.index(axis)
+        if isinstance(axis, bool | np.bool_):
+            raise TypeError
+        return operator.index(axis)
     except TypeError:
         raise ValueError(f"axis must be an integer; got {axis!r} of type {type(axis).__name__}") from None
+
+
+def class_axis(axis: Any, array: np.ndarray, name: str = "y_pred") -> int:
+    """`axis` as a number from 0, an axis that `array` has and that is not empty."""
+    index = axis_number(axis)
     if array.ndim == 0:
         raise ValueError(f"{name} must have at least one dimension; got a scalar")
     if not -array.ndim <= index < array.ndim:
@@ -209,18 +198,23 @@ def class_weights(value: Any, x: np.ndarray, axis: int) -> np.ndarray | None:
     return np.require(array, dtype=x.dtype, requirements=["C", "A"])
 
 
-def ignored_class(value: Any, label_dtype: np.dtype) -> int | None:
-    """`ignore_class` as an int, or None if no label of this dtype can equal it."""
+def label_number(value: Any) -> int | None:
+    """`ignore_class` as an int, whatever labels it is for, or None."""
     if value is None:
         return None
     try:
         if isinstance(value, bool | np.bool_):
             raise TypeError
-        ignored = operator.index(value)
+        return operator.index(value)
     except TypeError:
         raise ValueError(f"ignore_class must be an integer or None; got {value!r}") from None
+
+
+def ignored_class(value: Any, label_dtype: np.dtype) -> int | None:
+    """`ignore_class` as an int, or None if no label of this dtype can equal it."""
+    ignored = label_number(value)
     limits = np.iinfo(label_dtype)
-    return ignored if limits.min <= ignored <= limits.max else None
+    return ignored if ignored is not None and limits.min <= ignored <= limits.max else None
 
 
 def smoothing(value: Any) -> float:
@@ -241,6 +235,8 @@ def _fraction(name: str, value: Any, most: float) -> float:
         number = float(value)
     except (TypeError, ValueError):
         raise TypeError(f"{name} must be a number in [0, {most:g}]; got {value!r}") from None
+    except OverflowError:  # an int that no float can hold
+        number = float("inf")
     if not 0.0 <= number <= most:
         raise ValueError(f"{name} must lie in [0, {most:g}]; got {number!r}")
     return number
@@ -266,7 +262,24 @@ def output(name: str, value: Any, shape: tuple[int, ...], dtypes: tuple[np.dtype
         raise ValueError(f"{name} must have dtype {expected}; got {value.dtype}")
     if not value.flags.writeable:
         raise ValueError(f"{name} must be writeable; got a read-only array")
+    if overlaps_itself(value):
+        raise ValueError(f"{name} must not overlap itself; got strides {value.strides} for shape {shape}")
     return value
+
+
+def overlaps_itself(array: np.ndarray) -> bool:
+    """Whether some stride is shorter than what the shorter ones reach over, as where an item stands twice.
+
+    What slices, transposes and reshapes make of an array that does not overlap itself does not either.
+    """
+    if array.flags.c_contiguous or array.size == 0:
+        return False
+    reach = array.itemsize
+    for stride, size in sorted((abs(s), n) for s, n in zip(array.strides, array.shape, strict=True) if n > 1):
+        if stride < reach:
+            return True
+        reach += stride * (size - 1)
+    return False
 
 
 def refuse_overlap(name: str, buffer: np.ndarray, others: Mapping[str, Any]) -> None:
@@ -302,13 +315,13 @@ class Plane:
     def __init__(self, name: str, buffer: Any, x: np.ndarray, axis: int, dtype: np.dtype) -> None:
         self.result: np.ndarray | None = None
         if buffer is None:
-            self.native = np.empty(x.shape, x.dtype)
+            self.native = _core.new_plane(x)
             if dtype != x.dtype:
                 self.result = np.empty(x.shape, dtype)
             return
         self.native = self.result = output(name, buffer, x.shape, (dtype,))
         if dtype != x.dtype or passable(buffer, axis) is not buffer:
-            self.native = np.empty(x.shape, x.dtype)
+            self.native = _core.new_plane(x)
 
     def finish(self) -> np.ndarray:
         if self.result is None:

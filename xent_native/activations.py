@@ -25,7 +25,7 @@ def _softmax_plane(x: Any, axis: int, out: Any, logarithm: bool, n_threads: int 
     if out is None or dtype != logits.dtype or _problem.passable(out, axis) is not out:
         native = np.empty(logits.shape, logits.dtype)
     _core.cross_entropy(
-        True, logits, _problem.FLOATS[logits.dtype], axis, None, 0, None, None, 0.0, None, None, 0, 0.0, 0,
+        True, logits, _core.FLOATS[logits.dtype], axis, None, 0, None, None, 0.0, None, None, 0, 0.0, 0,
         runtime.resolve_threads(n_threads), None, 0, None, None, None,
         None if logarithm else native, native if logarithm else None,
     )  # fmt: skip
@@ -138,7 +138,7 @@ def logsumexp(x: Any, axis: int = -1, *, out: Any = None, n_threads: int | None 
         _problem.refuse_overlap("out", out, {"x": given})
     direct = out is not None and out.flags.c_contiguous and out.flags.aligned
     native: np.ndarray = out if direct else np.empty(rows, logits.dtype)
-    code = _problem.FLOATS[logits.dtype]
+    code = _core.FLOATS[logits.dtype]
     _core.cross_entropy(
         True, logits, code, axis, None, 0, None, None, 0.0, None, None, 0, 0.0, 0,
         runtime.resolve_threads(n_threads), None, code, native, None, None, None, None,

@@ -38,10 +38,10 @@ class Reduction:
 
 
 class Loss:
-    """What all losses share: a function, its options, a reduction and a configuration.
+    """What all losses share: options, a reduction and a configuration.
 
-    A subclass names its functions in `_value` and `_value_and_grad`, and lists in `_options` the attributes
-    that it passes on to them.
+    A subclass computes in `_compute`, and lists in `_options` the attributes that its configuration has beside
+    those of this class.
 
     Parameters
     ----------
@@ -53,8 +53,6 @@ class Loss:
         What `y_pred` is converted to before the loss is computed; None keeps its precision.
     """
 
-    _value: ClassVar[Callable[..., Any]]
-    _value_and_grad: ClassVar[Callable[..., tuple[Any, Any]]]
     _options: ClassVar[tuple[str, ...]]
 
     def __init__(self, name: str, reduction: str | None, dtype: Any) -> None:
@@ -68,8 +66,11 @@ class Loss:
         if self.dtype not in (None, "float32", "float64"):
             raise ValueError(f"dtype must be 'float32', 'float64' or None; got {dtype!r}")
 
-    def _arguments(self) -> dict[str, Any]:
-        return {option: getattr(self, option) for option in self._options}
+    def _compute(
+        self, y_true: Any, y_pred: Any, sample_weight: Any, reduction: str | None, grad: bool, grad_out: Any
+    ) -> tuple[Any, Any]:
+        """(loss, gradient or None)."""
+        raise NotImplementedError
 
     def _predictions(self, y_pred: Any) -> Any:
         if self.dtype is None:
@@ -78,17 +79,11 @@ class Loss:
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
         """The reduced loss: a float, or an array with one value per row for ``reduction="none"``."""
-        return type(self)._value(
-            y_true,
-            self._predictions(y_pred),
-            sample_weight=sample_weight,
-            reduction=self.reduction,
-            **self._arguments(),
-        )
+        return self._compute(y_true, y_pred, sample_weight, self.reduction, False, None)[0]
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """The loss of each row, before weights and reduction."""
-        return type(self)._value(y_true, self._predictions(y_pred), reduction="none", **self._arguments())
+        return self._compute(y_true, y_pred, None, "none", False, None)[0]
 
     def value_and_grad(
         self, y_true: Any, y_pred: Any, sample_weight: Any = None, *, grad_out: Any = None
@@ -98,10 +93,7 @@ class Loss:
         For ``reduction="none"`` the gradient is that of the sum. `grad_out` is a buffer of the shape and
         dtype of `y_pred` to put it in; from logits it may be `y_pred` itself.
         """
-        return type(self)._value_and_grad(
-            y_true, self._predictions(y_pred), sample_weight=sample_weight, reduction=self.reduction,
-            grad_out=grad_out, **self._arguments(),
-        )  # fmt: skip
+        return self._compute(y_true, y_pred, sample_weight, self.reduction, True, grad_out)
 
     def grad(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
         """The gradient of :meth:`value_and_grad` alone."""
@@ -110,7 +102,7 @@ class Loss:
     def get_config(self) -> dict[str, Any]:
         """All options as JSON-able values: ``type(loss).from_config(config)`` makes an equal loss."""
         config = {"name": self.name, "reduction": self.reduction, "dtype": self.dtype}
-        config.update((option, _plain(value)) for option, value in self._arguments().items())
+        config.update((option, _plain(getattr(self, option))) for option in self._options)
         return config
 
     @classmethod
@@ -177,8 +169,6 @@ class CategoricalCrossentropy(Loss):
     0.22314
     """
 
-    _value = staticmethod(functional.categorical_crossentropy)
-    _value_and_grad = staticmethod(functional.categorical_crossentropy_value_and_grad)
     _options = ("from_logits", "label_smoothing", "axis", "class_weight", "epsilon")
 
     def __init__(
@@ -196,9 +186,17 @@ class CategoricalCrossentropy(Loss):
         super().__init__(name, reduction, dtype)
         self.from_logits = bool(from_logits)
         self.label_smoothing = _problem.smoothing(label_smoothing)
-        self.axis = axis
+        self.axis = _problem.axis_number(axis)
         self.class_weight = class_weight
         self.epsilon = _problem.clip_epsilon(epsilon)
+
+    def _compute(
+        self, y_true: Any, y_pred: Any, sample_weight: Any, reduction: str | None, grad: bool, grad_out: Any
+    ) -> tuple[Any, Any]:
+        return functional.cross_entropy(
+            True, y_true, self._predictions(y_pred), self.from_logits, self.axis, None, self.label_smoothing,
+            self.class_weight, sample_weight, reduction, self.epsilon, None, None, grad, grad_out,
+        )  # fmt: skip
 
 
 class SparseCategoricalCrossentropy(Loss):
@@ -243,8 +241,6 @@ class SparseCategoricalCrossentropy(Loss):
     True
     """
 
-    _value = staticmethod(functional.sparse_categorical_crossentropy)
-    _value_and_grad = staticmethod(functional.sparse_categorical_crossentropy_value_and_grad)
     _options = ("from_logits", "ignore_class", "axis", "label_smoothing", "class_weight", "epsilon")
 
     def __init__(
@@ -262,11 +258,20 @@ class SparseCategoricalCrossentropy(Loss):
     ) -> None:
         super().__init__(name, reduction, dtype)
         self.from_logits = bool(from_logits)
-        self.ignore_class = ignore_class
-        self.axis = axis
+        self.ignore_class = _problem.label_number(ignore_class)
+        self.axis = _problem.axis_number(axis)
         self.label_smoothing = _problem.smoothing(label_smoothing)
         self.class_weight = class_weight
         self.epsilon = _problem.clip_epsilon(epsilon)
+
+    def _compute(
+        self, y_true: Any, y_pred: Any, sample_weight: Any, reduction: str | None, grad: bool, grad_out: Any
+    ) -> tuple[Any, Any]:
+        return functional.cross_entropy(
+            False, y_true, self._predictions(y_pred), self.from_logits, self.axis, self.ignore_class,
+            self.label_smoothing, self.class_weight, sample_weight, reduction, self.epsilon, None, None, grad,
+            grad_out,
+        )  # fmt: skip
 
 
 _CLASSES: dict[str, Callable[..., Loss]] = {
