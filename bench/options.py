@@ -46,12 +46,20 @@ def parser() -> argparse.ArgumentParser:
     """All options, with what --help says."""
     p = argparse.ArgumentParser("python -m bench", description=DESCRIPTION, epilog=EXAMPLES,
                                 formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    _add_modes(p)
+    _add_cases(p)
+    _add_method(p)
+    _add_output(p)
+    return p
+
+
+def _add_modes(p: argparse.ArgumentParser) -> None:
     modes = p.add_argument_group("what to do instead of the large cases").add_mutually_exclusive_group()
+    modes.add_argument("--limits", action="store_true", help="measure every figure that has a target")
     modes.add_argument("--small", action="store_true", help="time calls on small batches")
     modes.add_argument("--crossover", action="store_true", help="find from which size on several threads pay")
     modes.add_argument("--list", action="store_true", help="list operations and competitors")
     modes.add_argument("--show", type=Path, metavar="FILE", help="print the tables of a result")
-    modes.add_argument("--limits", action="store_true", help="measure every figure that has a target")
     modes.add_argument(
         "--update-docs", nargs="*", type=Path, metavar="FILE",
         help="write the tables of results into README.md and docs/performance.md (default: the committed ones)",
@@ -59,6 +67,9 @@ def parser() -> argparse.ArgumentParser:
     modes.add_argument(
         "--check-docs", nargs="*", type=Path, metavar="FILE", help="exit with 1 if these have other tables"
     )
+
+
+def _add_cases(p: argparse.ArgumentParser) -> None:
     what = p.add_argument_group("what to measure")
     what.add_argument(
         "--ops",
@@ -96,6 +107,9 @@ def parser() -> argparse.ArgumentParser:
         metavar="A,B",
         help="parts of --limits (default: all of them)",
     )
+
+
+def _add_method(p: argparse.ArgumentParser) -> None:
     how = p.add_argument_group("how to measure")
     how.add_argument("--threads", type=int, metavar="N", help="CPUs and threads for everybody (default: all)")
     how.add_argument("--isa", metavar="NAME", help="instruction set of xent_native: avx512, avx2, baseline")
@@ -112,6 +126,9 @@ def parser() -> argparse.ArgumentParser:
     how.add_argument(
         "--quick", action="store_true", help="small arrays, 3 repeats: for tests; the figures mean nothing"
     )
+
+
+def _add_output(p: argparse.ArgumentParser) -> None:
     output = p.add_argument_group("output")
     output.add_argument("--json", type=Path, metavar="FILE", help="write the result with all samples")
     output.add_argument("--markdown", action="store_true", help="print Markdown")
@@ -122,7 +139,6 @@ def parser() -> argparse.ArgumentParser:
         "--documents", nargs="+", type=Path, default=list(documents.DOCUMENTS), metavar="FILE",
         help="the files that --update-docs and --check-docs mean",
     )  # fmt: skip
-    return p
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:

@@ -100,6 +100,18 @@ def test_figures_are_medians_of_ratios_of_the_samples(run):
         assert avx2["figure"] == pytest.approx(times[1])
 
 
+def test_half_precision_is_as_many_times_as_fast_as_float32_takes_longer(run):
+    _, found = run
+    contests = [each for each in found["contests"] if "bfloat16" in str(each["entries"][1:])]
+    lines = [each for each in found["lines"] if each["section"].startswith("Half")]
+    for number, contest in enumerate(contests):
+        single, *halves = (entry["samples"] for entry in contest["entries"])
+        for half, made in zip(halves, lines[2 * number : 2 * number + 2], strict=True):
+            assert made["figure"] == pytest.approx(
+                sorted(a / b for a, b in zip(single, half, strict=True))[1]
+            )
+
+
 def test_parts_can_be_chosen(tmp_path):
     path = tmp_path / "result.json"
     command = [

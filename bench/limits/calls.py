@@ -44,6 +44,9 @@ def _microseconds(section: str, what: str, target: float, contest: Contest, name
 
 def region(session: Session) -> Iterator[Line]:
     """The size from which several threads pay, beside the size from which the code uses them."""
+    import xent_native
+
+    xent_native.set_isa(session.isas[0])  # contests leave behind what their last entrant used
     limit = crossover.serial_below()
     sizes = crossover.SIZES[:7] if session.quick else crossover.SIZES
     curves = crossover.measure(

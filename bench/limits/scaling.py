@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Two threads against one where arithmetic is the limit: the data stays in the caches."""
+"""Two threads against one where arithmetic is the limit: the data stays in the cache."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .session import Session
 
 
 def scaling(session: Session) -> Iterator[Line]:
-    """One thread and two in turn, on as much data as two L2 caches hold."""
+    """One thread and two in turn, on data that the last cache holds."""
     section = "Two threads, of the speed of one; data in cache, float32, integer labels, from logits"
     megabytes = min(2 * targets.THREADS_MEGABYTES, session.megabytes)
     for operation in targets.TABLE:

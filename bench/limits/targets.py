@@ -37,7 +37,9 @@ REGION_LEAST, REGION_MOST = 1.0, 4.0
 
 THREADS = 1.75  # speed of two threads, of that of one, in cache
 THREADS_CLASSES = (10, 30, 100)
-THREADS_MEGABYTES = 1.0  # of logits for each thread: in its L2 cache, and long beside opening a region
+# MB of logits for each thread: past the L2 cache, and so in the L3 cache, for one thread as for two (else two would
+# gain a second L2 cache); and long beside opening a region.
+THREADS_MEGABYTES = 4.0
 
 MEMORY = 2.0  # MB allocated by a call beside its result
 MEMORY_CLASSES = (10, 1000, 131072)
