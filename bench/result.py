@@ -47,8 +47,8 @@ def add_cases(result: Result, contests: Sequence[Contest], roofline: Roofline | 
 
 
 def add_roofline(result: Result, contests: Sequence[Contest], roofline: Roofline | None) -> None:
-    """Describe the roofline, with its bandwidths over all contests."""
-    if roofline is None:
+    """Describe the roofline, with its bandwidths over all contests; None if none was beside it."""
+    if roofline is None or not any(contest.bandwidths for contest in contests):
         result["roofline"] = None
         return
     result["roofline"] = {"kind": roofline.kind, "threads": roofline.threads}

@@ -112,22 +112,21 @@ def test_half_precision_is_as_many_times_as_fast_as_float32_takes_longer(run):
             )
 
 
-def test_parts_can_be_chosen(tmp_path):
+@pytest.mark.parametrize(
+    ("names", "units"), [("float64", ["R", "R", "W", "W"]), ("memory", ["MB"] * 6), ("region,small", None)]
+)
+def test_parts_can_be_chosen(names, units, tmp_path):
     path = tmp_path / "result.json"
-    command = [
-        sys.executable,
-        "-m",
-        "bench",
-        "--limits",
-        "--quick",
-        "--parts",
-        "float64",
-        "--json",
-        str(path),
-    ]
-    subprocess.run(command, cwd=ROOT, capture_output=True, check=True, timeout=600)
+    command = [sys.executable, "-m", "bench", "--limits", "--quick", "--peers", "numpy", "--parts", names]
+    done = subprocess.run(
+        [*command, "--json", str(path)], cwd=ROOT, capture_output=True, text=True, check=False, timeout=600
+    )
+    assert done.returncode == 0, done.stderr
     found = json.loads(path.read_text())
-    assert [measured["unit"] for measured in found["lines"]] == ["R", "R", "W", "W"]
+    assert [measured["unit"] for measured in found["lines"]] == (
+        units or ["times"] * 6 + ["us", "times", "us", "us"]
+    )
+    assert (found["roofline"] is None) == (names != "float64")
 
 
 @pytest.mark.parametrize(
