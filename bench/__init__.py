@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The benchmark of xent_native: ``python -m bench`` from the root of the repository, ``--help`` for the rest.
 
-Cases are data (:mod:`bench.cases`), the competitors stand behind one signature (:mod:`bench.peers`), one
-runner (:mod:`bench.runner`) times them in turn, beside the bandwidth of memory (:mod:`bench.roofline`). A
-result is JSON (:mod:`bench.result`); all tables are made from it (:mod:`bench.report`, :mod:`bench.readme`).
+From the command line (:mod:`bench.cli`, :mod:`bench.options`) a run (:mod:`bench.runs`) makes a result. There
+is one engine: entrants, each a competitor (:mod:`bench.peers`) with a case (:mod:`bench.cases`, its
+:mod:`bench.arrays`, its :mod:`bench.answers`), have a contest (:mod:`bench.contest`), in which they are timed in
+turn (:mod:`bench.timing`) beside the bandwidth of memory (:mod:`bench.roofline`). ``--limits`` is made of such
+contests (:mod:`bench.limits`), as the plain tables are. A result is JSON (:mod:`bench.result`); whatever people
+read is made from it (:mod:`bench.report`, :mod:`bench.documents`).
 """
 
 

@@ -13,14 +13,13 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Sequence
-from itertools import repeat
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .machine import ROOT
-from .result import quartiles
+from .timing import quartiles, seconds_of
 
 SIZES = tuple(1000 * 2**power for power in range(11))  # 1 k to 1 M elements
 CLASSES = (10, 100, 1000)
@@ -65,24 +64,17 @@ def _point(rows: int, classes: int, threads: int, repeats: int, pause: float) ->
     paused: dict[str, list[float]] = {name: [] for name in calls}
     for call in calls.values():
         call()
-    inner = max(1, round(1e-3 / _seconds(calls["1"], 3)))
+    inner = max(1, round(3e-3 / seconds_of(calls["1"], 3)))
     for _ in range(repeats):
         for name, call in calls.items():
             time.sleep(pause)
-            paused[name].append(_seconds(call, 1))
-            busy[name].append(_seconds(call, inner))
+            paused[name].append(seconds_of(call, 1))
+            busy[name].append(seconds_of(call, inner) / inner)
     return {
         "elements": rows * classes,
         "busy": {name: quartiles(samples)[1] for name, samples in busy.items()},
         "paused": {name: quartiles(samples)[1] for name, samples in paused.items()},
     }
-
-
-def _seconds(call: Callable[[], Any], count: int) -> float:
-    start = time.perf_counter()
-    for _ in repeat(None, count):
-        call()
-    return (time.perf_counter() - start) / count
 
 
 def estimate(points: Sequence[dict[str, Any]], kind: str, threads: int, limit: int) -> dict[str, Any] | None:

@@ -1,44 +1,14 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Tables from a result: aligned text for a terminal, or Markdown."""
+"""What a person reads of a result: its tables, where it comes from, and what spoils it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from .limits import report as limits_report
 from .result import Result
-
-
-@dataclass
-class Table:
-    """A title, a line of headings, rows of cells that are already text, and what the columns mean."""
-
-    title: str
-    head: list[str]
-    rows: list[list[str]]
-    note: str = ""
-
-    def render(self, markdown: bool) -> str:
-        """The table as text; numbers, which is all but the first column, to the right."""
-        widths = [max(3, *(len(line[i]) for line in [self.head, *self.rows])) for i in range(len(self.head))]
-        lines = [self._line(line, widths, markdown) for line in [self.head, *self.rows]]
-        if markdown:
-            rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
-            lines.insert(1, self._line(rule, widths, markdown))
-        title = f"**{self.title}**" if markdown else self.title
-        parts = [title, "", *lines] if markdown else [title, *lines]
-        if self.note:
-            parts += ["", self.note] if markdown else [self.note]
-        return "\n".join(parts)
-
-    @staticmethod
-    def _line(cells: Sequence[str], widths: Sequence[int], markdown: bool) -> str:
-        padded = [
-            cells[0].ljust(widths[0]),
-            *(c.rjust(w) for c, w in zip(cells[1:], widths[1:], strict=True)),
-        ]
-        return f"| {' | '.join(padded)} |" if markdown else "  ".join(padded).rstrip()
+from .tables import Table
 
 
 def render(result: Result, markdown: bool = False, details: bool = False) -> str:
@@ -47,7 +17,8 @@ def render(result: Result, markdown: bool = False, details: bool = False) -> str
     if result["quick"]:
         parts.append("QUICK RUN: arrays this small fit into caches; the figures mean nothing.")
     parts += [table.render(markdown) for table in tables(result)]
-    if details and result["mode"] != "crossover":
+    parts += summaries(result)
+    if details and "cases" in result:
         parts += [_details(case, result["mode"] == "small").render(markdown) for case in result["cases"]]
     problems = remarks(result)
     if problems:
@@ -61,9 +32,16 @@ def tables(result: Result) -> list[Table]:
         return _crossover(result)
     if result["mode"] == "small":
         return [_small(result)]
+    if result["mode"] == "limits":
+        return limits_report.tables(result["lines"])
     return [
         _speeds(result, operation) for operation in _unique(case["operation"] for case in result["cases"])
     ]
+
+
+def summaries(result: Result) -> list[str]:
+    """What all tables say together, where there is such a thing."""
+    return [limits_report.summary(result["lines"])] if result["mode"] == "limits" else []
 
 
 def provenance(result: Result, markdown: bool = False) -> str:
@@ -100,11 +78,11 @@ def remarks(result: Result) -> list[str]:
             f"Other processes used {others:.0%} of the CPUs' time: measure again on an idle machine."
         )
     reasons: dict[tuple[str, str, str], list[str]] = {}
-    for case in result.get("cases", ()):
-        for entry in case["entries"]:
+    for contest in result.get("cases") or result.get("contests", ()):
+        for entry in contest["entries"]:
             if entry["status"] != "ok":
                 key = (entry["peer"], entry["status"], entry["detail"])
-                reasons.setdefault(key, []).append(case["name"])
+                reasons.setdefault(key, []).append(entry["case"])
     found += [
         f"{peer}: {detail if status in ('missing', 'unsupported') else f'{status}: {detail}'}"
         + ("" if status == "missing" else f" ({cases[0] if len(cases) == 1 else f'{len(cases)} cases'})")

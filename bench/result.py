@@ -10,14 +10,14 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from . import UsageError, machine
+from .contest import Bandwidth, Contest, Entry
 from .peers import Peer
-from .runner import CaseResult, Entry
+from .roofline import Roofline
+from .timing import quartiles
 
-SCHEMA = "xent_native-bench/1"
-MODES = ("cases", "small", "crossover")
+SCHEMA = "xent_native-bench/2"
+MODES = ("cases", "small", "crossover", "limits")
 
 Result = dict[str, Any]
 
@@ -40,28 +40,29 @@ def header(mode: str, command: str, settings: dict[str, Any], peers: Iterable[Pe
     }
 
 
-def add_cases(result: Result, cases: Sequence[CaseResult], roofline: dict[str, Any] | None) -> None:
+def add_cases(result: Result, contests: Sequence[Contest], roofline: Roofline | None) -> None:
     """Put the measured cases, and the roofline over all of them, into a result."""
-    result["cases"] = [_case(measured, roofline) for measured in cases]
-    if roofline is None:
+    result["cases"] = [case_of(contest) for contest in contests]
+    add_roofline(result, contests, roofline)
+
+
+def add_roofline(result: Result, contests: Sequence[Contest], roofline: Roofline | None) -> None:
+    """Describe the roofline, with its bandwidths over all contests; None if none was beside it."""
+    if roofline is None or not any(contest.bandwidths for contest in contests):
         result["roofline"] = None
         return
-    result["roofline"] = dict(roofline)
-    for name in ("read", "copy"):
-        samples = [sample for measured in cases for sample in measured.roofline[name]]
-        result["roofline"][name] = _speed(samples, roofline[f"{name}_bytes"])
+    result["roofline"] = {"kind": roofline.kind, "threads": roofline.threads}
+    for name, size in (("read", roofline.read_bytes), ("copy", roofline.copy_bytes)):
+        measured = [contest.bandwidths[name] for contest in contests if name in contest.bandwidths]
+        samples = [sample for bandwidth in measured for sample in bandwidth.samples]
+        result["roofline"][name] = _speed(Bandwidth(size, samples))
 
 
-def _case(measured: CaseResult, roofline: dict[str, Any] | None) -> dict[str, Any]:
-    case = measured.case
-    bandwidth = None
-    if roofline is not None:
-        bandwidth = {
-            name: _speed(measured.roofline[name], roofline[f"{name}_bytes"]) for name in ("read", "copy")
-        }
-    roof = None if bandwidth is None else bandwidth[case.roof]["gb_per_s"]
-    entries = [_entry(entry, case.bytes_moved, roof) for entry in measured.entries]
-    ours, peer = _fastest(entries, True), _fastest(entries, False)
+def case_of(contest: Contest) -> dict[str, Any]:
+    """A contest whose entrants have one case: the case, who took part, and how we did."""
+    case = contest.entries[0].case
+    ours, peer = contest.ours(), contest.fastest_peer()
+    times = contest.times(peer, ours) if ours and peer else []
     return {
         "name": case.name,
         "operation": case.operation.name,
@@ -73,26 +74,30 @@ def _case(measured: CaseResult, roofline: dict[str, Any] | None) -> dict[str, An
         "bytes_read": case.bytes_read,
         "bytes_written": case.bytes_written,
         "roof": case.roof,
-        "roofline": bandwidth,
-        "entries": entries,
-        "fastest_peer": None if peer is None else peer["peer"],
-        # How many times as long the fastest peer takes as xent_native.
-        "times_fastest_peer": peer["median"] / ours["median"] if ours and peer else None,
+        **contest_of(contest),
+        "fastest_peer": None if peer is None else peer.peer.label,
+        # How many times as long the fastest peer takes as xent_native: median of the rounds.
+        "times_fastest_peer": quartiles(times)[1] if times else None,
     }
 
 
-def _fastest(entries: Sequence[dict[str, Any]], ours: bool) -> dict[str, Any] | None:
-    """The fastest peer; of ours always the first, which tables put forward, not the fastest variant."""
-    timed = [entry for entry in entries if entry["ours"] is ours and entry["status"] == "ok"]
-    if ours:
-        return next((entry for entry in timed if entry["peer"] == "xent_native"), None)
-    return min(timed, key=lambda entry: float(entry["median"]), default=None)
+def contest_of(contest: Contest) -> dict[str, Any]:
+    """Any contest: its samples, and what follows from them."""
+    bandwidths = {name: _speed(bandwidth) for name, bandwidth in contest.bandwidths.items()}
+    return {
+        "rounds": contest.rounds,
+        "roofline": bandwidths or None,
+        "entries": [_entry(contest, entry) for entry in contest.entries],
+    }
 
 
-def _entry(entry: Entry, bytes_moved: int, roof: float | None) -> dict[str, Any]:
-    described = {
-        "peer": entry.peer,
-        "ours": entry.ours,
+def _entry(contest: Contest, entry: Entry) -> dict[str, Any]:
+    settings = entry.peer.settings
+    described: dict[str, Any] = {
+        "peer": entry.peer.label,
+        "case": entry.case.name,
+        "threads": settings.threads,
+        "ours": entry.peer.ours,
         "status": entry.status,
         "detail": entry.detail,
         "warm_up": entry.warm_up,
@@ -101,20 +106,26 @@ def _entry(entry: Entry, bytes_moved: int, roof: float | None) -> dict[str, Any]
     }
     if entry.samples:
         quartile_1, median, quartile_3 = quartiles(entry.samples)
-        speed = bytes_moved / median / 1e9
-        described.update(median=median, quartiles=[quartile_1, quartile_3], gb_per_s=speed)
-        described["fraction"] = None if roof is None else speed / roof
+        fractions = contest.fractions(entry)
+        described.update(
+            median=median,
+            quartiles=[quartile_1, quartile_3],
+            gb_per_s=entry.case.bytes_moved / median / 1e9,
+            # Of the roof's bandwidth: median of the rounds.
+            fraction=quartiles(fractions)[1] if fractions else None,
+        )
     return described
 
 
-def _speed(samples: Sequence[float], size: int) -> dict[str, Any]:
-    return {"bytes": size, "samples": list(samples), "gb_per_s": size / quartiles(samples)[1] / 1e9}
+def _speed(bandwidth: Bandwidth) -> dict[str, Any]:
+    speed = bandwidth.bytes / quartiles(bandwidth.samples)[1] / 1e9
+    return {"bytes": bandwidth.bytes, "samples": list(bandwidth.samples), "gb_per_s": speed}
 
 
-def quartiles(samples: Sequence[float]) -> tuple[float, float, float]:
-    """First quartile, median, third quartile."""
-    first, median, third = np.quantile(np.asarray(samples, np.float64), [0.25, 0.5, 0.75])
-    return float(first), float(median), float(third)
+def ours_has_figures(result: Result) -> bool:
+    """Whether xent_native has computed everything that it was asked for, and rightly."""
+    contests = result.get("cases") or result.get("contests", ())
+    return all(e["status"] == "ok" for contest in contests for e in contest["entries"] if e["ours"])
 
 
 def write(result: Result, path: Path) -> None:

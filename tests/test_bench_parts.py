@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Parts of the benchmark: cases and their right answers, the runner's reports and repeats, the roofline.
+"""Parts of the benchmark: cases and their right answers, reports of contests, repeats, the roofline.
 
 Nothing here depends on how long anything takes.
 """
@@ -16,7 +16,20 @@ import xent_native
 # At the end: in front, the sources of xent_native would hide the installed package.
 sys.path.append(str(Path(__file__).parents[1]))
 
-from bench import cases, cli, crossover, report, result, roofline, runner
+from bench import (
+    answers,
+    arrays,
+    cases,
+    cli,
+    contest,
+    crossover,
+    options,
+    report,
+    result,
+    roofline,
+    runs,
+    timing,
+)
 from bench.peers import PEERS, Peer, Settings, Unsupported
 
 
@@ -54,17 +67,33 @@ def test_bytes_are_those_of_the_large_arrays(operation, dtype, read, written, ro
     assert case.bytes_moved == read + written
 
 
-def test_default_cases_are_the_table_of_the_readme():
-    options = cli.parser().parse_args([])
-    chosen = cases.select(options.ops, options.classes, options.dtype, options.mb)
-    assert [(case.operation.name, case.classes) for case in chosen] == [
-        (operation, classes) for operation in ("forward", "gradient") for classes in (10, 100, 1000, 32768)
+@pytest.mark.parametrize(
+    ("arguments", "classes"),
+    [([], (10, 100, 1000, 32768)), (["--peers"], (10, 30, 100, 1000, 32768, 131072))],
+)
+def test_presets_are_tables_with_all_competitors(arguments, classes):
+    chosen = options.parse(arguments)
+    selected = cases.select(chosen.ops, chosen.classes, chosen.dtype, chosen.mb)
+    assert [(case.operation.name, case.classes) for case in selected] == [
+        (operation, count) for operation in ("forward", "gradient") for count in classes
     ]
-    for case in chosen:
+    for case in selected:
         assert case.dtype == "float32"
         assert case.axis == -1
         assert case.bytes_read >= 128 * 2**20
-    assert cli._chosen(options.peers) == list(PEERS)
+    assert runs.chosen_peers(chosen.peers) == list(PEERS)
+
+
+def test_options_go_before_presets():
+    assert options.parse(["--classes", "7", "--peers"]).classes == [7]
+    chosen = options.parse(["--peers", "numpy"])
+    assert chosen.classes == list(cases.DEFAULT_CLASSES)
+    assert runs.chosen_peers(chosen.peers) == [
+        "xent_native",
+        "xent_native-new-array",
+        "xent_native-class",
+        "numpy",
+    ]
 
 
 def test_layouts_have_their_own_shapes():
@@ -82,11 +111,11 @@ def test_layouts_have_their_own_shapes():
 @pytest.mark.parametrize("operation", list(cases.OPERATIONS))
 def test_expected_answers_are_those_of_plain_loops(operation, axis):
     case = case_of(operation, "float64", (3, 4) if axis == -1 else (2, 4, 3), axis)
-    arrays = cases.make_arrays(case)
-    answer = cases.expected(case, arrays)
+    made = arrays.make_arrays(case)
+    answer = answers.expected(case, made)
     values, planes = [], []
-    x = np.moveaxis(arrays.x, axis, -1).reshape(-1, 4)
-    dense = None if arrays.dense is None else np.moveaxis(arrays.dense, axis, -1).reshape(-1, 4)
+    x = np.moveaxis(made.x, axis, -1).reshape(-1, 4)
+    dense = None if made.dense is None else np.moveaxis(made.dense, axis, -1).reshape(-1, 4)
     for i, row in enumerate(x.tolist()):
         total = math.fsum(math.exp(v) for v in row)
         if case.operation.target == "none":
@@ -94,7 +123,7 @@ def test_expected_answers_are_those_of_plain_loops(operation, axis):
             softmax = [math.exp(v) / total for v in row]
             planes.append(softmax if case.operation.output == "softmax" else [math.log(p) for p in softmax])
             continue
-        t = dense[i].tolist() if dense is not None else [float(j == arrays.labels.flat[i]) for j in range(4)]
+        t = dense[i].tolist() if dense is not None else [float(j == made.labels.flat[i]) for j in range(4)]
         if case.operation.source == "logits":
             p = [math.exp(v) / total for v in row]
             planes.append([(math.fsum(t) * q - u) / len(x) for q, u in zip(p, t, strict=True)])
@@ -192,7 +221,8 @@ class Missing(Stub):
 def test_who_gives_no_figure_is_reported_with_the_reason(stub, status, detail, in_process):
     case = case_of("gradient", shape=(40, 10))
     peers = [PEERS["xent_native"](Settings(1)), stub(Settings(1))]
-    measured = runner.run_case(case, peers, None, runner.Plan(3, 0.05, 0.0))
+    entrants = [contest.Entrant(peer, case) for peer in peers]
+    measured = contest.run(entrants, None, timing.Plan(3, 0.05, 0.0))
     ours, other = measured.entries
     assert (ours.status, len(ours.samples)) == ("ok", 3)
     assert other.status == status
@@ -219,16 +249,85 @@ def test_exit_status_tells_that_we_gave_no_figure(in_process, monkeypatch, capsy
     ("seconds", "repeats"), [(0.0, 15), (0.01, 15), (0.3, 10), (1.5, 3), (19.0, 3), (21.0, 1)]
 )
 def test_slow_calls_are_repeated_less(seconds, repeats):
-    assert runner.Plan(15, 3.0).repeats_for(seconds) == repeats
+    assert timing.Plan(15, 3.0).repeats_for(seconds) == repeats
 
 
 @pytest.mark.parametrize("rounds", [1, 3, 15])
 @pytest.mark.parametrize("repeats", [1, 3, 10, 15])
 def test_fewer_repeats_are_spread_over_all_rounds(repeats, rounds):
     repeats = min(repeats, rounds)
-    due = [number for number in range(rounds) if runner._is_due(number, repeats, rounds)]
+    due = timing.due(repeats, rounds)
     assert len(due) == repeats
     assert max(np.diff([-1, *due])) <= math.ceil(rounds / repeats)
+
+
+def test_rounds_take_everybody_in_turn():
+    log = []
+
+    def contestant(name, repeats, inner=1):
+        return timing.Contestant(
+            lambda: log.append(name), lambda: log.append(f"setup {name}"), repeats=repeats, inner=inner
+        )
+
+    players = [contestant("a", 4), contestant("b", 4, inner=20), contestant("c", 2)]
+    timing.run_rounds(players, 4, 0.0)
+    assert [len(player.samples) for player in players] == [4, 4, 2]
+    turns = [entry[-1] for entry in log if entry.startswith("setup")]
+    # Due in rounds 2 and 4: ab, abc, ab, abc, each in some order.
+    rounds = [turns[:2], turns[2:5], turns[5:7], turns[7:]]
+    assert [sorted(names) for names in rounds] == [list("ab"), list("abc"), list("ab"), list("abc")]
+    assert log.count("a") == 4
+    assert log.count("b") == 4 * (2 + 20)
+    assert log.count("c") == 2
+    assert all(log[log.index(name) - 1] == f"setup {name}" for name in "abc")
+
+
+def test_ratios_compare_times_of_one_round():
+    slow, fast = [2.0, 40.0, 6.0, 8.0], [1.0, 10.0, 2.0, 1.0]
+    assert timing.ratios(slow, fast, 4) == [2.0, 4.0, 3.0, 8.0]
+    assert timing.due(2, 4) == [1, 3]
+    assert timing.ratios([20.0, 4.0], fast, 4) == [2.0, 4.0]
+    assert timing.ratios(fast, [20.0, 4.0], 4) == [0.5, 0.25]
+    assert (timing.due(1, 3), timing.due(2, 3)) == ([2], [1, 2])
+
+
+def test_fractions_are_of_the_bandwidth_of_the_same_round(in_process):
+    peer, case = PEERS["xent_native"](Settings(1)), case_of("gradient", shape=(8, 4))
+    entry = contest.Entry(peer, case, samples=[1.0, 4.0, 2.0])
+    bandwidths = {"read": contest.Bandwidth(1, [9.0] * 3), "copy": contest.Bandwidth(512, [2.0, 1.0, 1.0])}
+    measured = contest.Contest([entry], 3, bandwidths)
+    # 256 bytes moved, 512 by the copy.
+    assert measured.fractions(entry) == [1.0, 0.125, 0.25]
+    assert measured.ours() is entry
+    assert measured.fastest_peer() is None
+    other = contest.Entry(PEERS["numpy"](Settings(1)), case, samples=[3.0, 4.0, 4.0])
+    assert measured.times(other, entry) == [3.0, 1.0, 2.0]
+    failed = contest.Entry(PEERS["torch"](Settings(1)), case, status="failed")
+    assert measured.times(failed, entry) == measured.fractions(failed) == []
+    measured.entries += [failed, other]
+    assert measured.fastest_peer() is other
+
+
+class Counts(Stub):
+    """Notes the address of the input of each call."""
+
+    seen: list
+
+    def prepare(self, case, arrays):
+        call = super().prepare(case, arrays)
+        return lambda: self.seen.append(arrays.x.ctypes.data) or call()
+
+
+@pytest.mark.parametrize(("kind", "copies"), [("large", 3), ("cached", 1), ("small", 1)])
+def test_large_cases_that_a_cache_could_hold_go_round_among_copies(kind, copies):
+    case = cases.Case(cases.OPERATIONS["forward"], "float32", (1000, 100), kind=kind)
+    counts = Counts(Settings(1))
+    counts.seen = []
+    measured = contest.run([contest.Entrant(counts, case)], None, timing.Plan(3, 0.05, 0.0), megabytes=1.0)
+    assert measured.entries[0].status == "ok"
+    assert len(set(counts.seen)) == copies
+    if kind == "large":
+        assert counts.seen == (counts.seen[:3] * 3)[:7]  # checked, planned by one call, 3 rounds
 
 
 def test_roofline_reads_and_copies_everything():

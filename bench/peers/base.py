@@ -11,7 +11,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..cases import Arrays, Case
+from ..arrays import Arrays
+from ..cases import Case
 
 
 class Unsupported(Exception):
@@ -20,9 +21,18 @@ class Unsupported(Exception):
 
 @dataclass(frozen=True)
 class Settings:
-    """What every competitor is told: how many threads to use (0: its own default)."""
+    """What every competitor is told.
+
+    Attributes
+    ----------
+    threads : int
+        How many to use; 0: its own default.
+    isa : str
+        The instruction set of xent_native; empty: the one in use.
+    """
 
     threads: int = 0
+    isa: str = ""
 
 
 class Peer(abc.ABC):
@@ -57,6 +67,11 @@ class Peer(abc.ABC):
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
 
+    @property
+    def label(self) -> str:
+        """The name, and what distinguishes a variant."""
+        return f"{self.name} {self.settings.isa}".rstrip()
+
     def versions(self) -> dict[str, str | None]:
         """Versions of the packages, None for one that is not installed; nothing is imported."""
         return {package: _version(package) for package in (self.package, *self.related)}
@@ -70,6 +85,9 @@ class Peer(abc.ABC):
 
     def load(self) -> None:  # noqa: B027  (NumPy itself has nothing to load)
         """Import the library and set its threads."""
+
+    def setup(self) -> None:  # noqa: B027  (most libraries are the same all the time)
+        """Called before every measurement, untimed: settings in which two variants of a library differ."""
 
     @abc.abstractmethod
     def prepare(self, case: Case, arrays: Arrays) -> Callable[[], Any]:

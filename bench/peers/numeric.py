@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from ..cases import Arrays, Case
+from ..arrays import Arrays
+from ..cases import Case
 from ..machine import cpus
 from .base import ALL_FLOATS, EPSILON, FLOATS, Peer, Unsupported, refuse
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ..cases import Arrays, Case
+from ..arrays import Arrays
+from ..cases import Case
 from .base import Peer
 
 
@@ -21,43 +22,64 @@ class XentNative(Peer):
     ours = True
     reuses = True
 
-    def load(self) -> None:
+    def setup(self) -> None:
         import xent_native
 
         xent_native.set_num_threads(self.settings.threads or None)
+        if self.settings.isa:
+            xent_native.set_isa(self.settings.isa)
 
     def prepare(self, case: Case, arrays: Arrays) -> Callable[[], Any]:
-        import xent_native as xn
+        keeps = case.operation.writes and self.reuses and case.kind != "small"
+        buffer = np.empty_like(arrays.x) if keeps else None
+        if case.operation.target == "none":
+            return _activation(case, arrays.x, buffer)
+        return _gradient(case, arrays, buffer) if case.operation.gradient else _loss(case, arrays)
 
-        x, axis, output = arrays.x, case.axis, case.operation.output
-        buffer = np.empty_like(x) if case.operation.writes and self.reuses and not case.small else None
-        if output == "softmax":
-            return lambda: (None, xn.softmax(x, axis=axis, out=buffer))
-        if output == "log_softmax":
-            return lambda: (None, xn.log_softmax(x, axis=axis, out=buffer))
-        if output == "logsumexp":
-            return lambda: (xn.logsumexp(x, axis=axis), None)
-        logits = case.operation.source == "logits"
-        dense = case.operation.target == "dense"
-        target = arrays.dense if dense else arrays.labels
-        options: dict[str, Any] = {"from_logits": logits, "axis": axis, "reduction": "mean"}
-        if case.operation.gradient:
-            both: Callable[..., Any] = (
-                xn.categorical_crossentropy_value_and_grad
-                if dense
-                else xn.sparse_categorical_crossentropy_value_and_grad
-            )
-            if buffer is not None:
-                options["grad_out"] = buffer
-            return lambda: both(target, x, **options)
-        value: Callable[..., Any] = (
-            xn.categorical_crossentropy if dense else xn.sparse_categorical_crossentropy
-        )
-        if (
-            case.small
-        ):  # written out, as users write it: packing and unpacking options costs a tenth of the call
-            return lambda: (value(target, x, from_logits=logits, axis=axis, reduction="mean"), None)
-        return lambda: (value(target, x, **options), None)
+
+def _activation(case: Case, x: np.ndarray, buffer: np.ndarray | None) -> Callable[[], Any]:
+    import xent_native as xn
+
+    axis = case.axis
+    if case.operation.output == "softmax":
+        return lambda: (None, xn.softmax(x, axis=axis, out=buffer))
+    if case.operation.output == "log_softmax":
+        return lambda: (None, xn.log_softmax(x, axis=axis, out=buffer))
+    return lambda: (xn.logsumexp(x, axis=axis), None)
+
+
+def _loss(case: Case, arrays: Arrays) -> Callable[[], Any]:
+    import xent_native as xn
+
+    dense, logits, axis = _form(case)
+    function: Callable[..., Any] = (
+        xn.categorical_crossentropy if dense else xn.sparse_categorical_crossentropy
+    )
+    x, y = arrays.x, arrays.dense if dense else arrays.labels
+    if case.kind == "small" and axis == -1:
+        # Written out, as users write it: one more option is a tenth of the call.
+        return lambda: (function(y, x, from_logits=logits, reduction="mean"), None)
+    return lambda: (function(y, x, from_logits=logits, reduction="mean", axis=axis), None)
+
+
+def _gradient(case: Case, arrays: Arrays, buffer: np.ndarray | None) -> Callable[[], Any]:
+    import xent_native as xn
+
+    dense, logits, axis = _form(case)
+    function: Callable[..., Any] = (
+        xn.categorical_crossentropy_value_and_grad
+        if dense
+        else xn.sparse_categorical_crossentropy_value_and_grad
+    )
+    x, y = arrays.x, arrays.dense if dense else arrays.labels
+    if case.kind == "small" and axis == -1:
+        return lambda: function(y, x, from_logits=logits, reduction="mean")
+    return lambda: function(y, x, from_logits=logits, reduction="mean", axis=axis, grad_out=buffer)
+
+
+def _form(case: Case) -> tuple[bool, bool, int]:
+    """Whether targets are dense, whether the input holds logits, and the class axis."""
+    return case.operation.target == "dense", case.operation.source == "logits", case.axis
 
 
 class XentNativeNewArray(XentNative):
@@ -68,7 +90,7 @@ class XentNativeNewArray(XentNative):
     reuses = False
 
     def applies(self, case: Case) -> bool:
-        return case.operation.writes and not case.small
+        return case.operation.writes and case.kind != "small"
 
 
 class XentNativeClass(XentNative):
@@ -78,7 +100,7 @@ class XentNativeClass(XentNative):
     summary = "the loss classes, for small calls"
 
     def applies(self, case: Case) -> bool:
-        return case.small and case.operation.target != "none"
+        return case.kind == "small" and case.operation.target != "none"
 
     def prepare(self, case: Case, arrays: Arrays) -> Callable[[], Any]:
         import xent_native as xn

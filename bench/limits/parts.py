@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The parts of the limits, in the order in which they are measured and printed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from .bandwidth import float64, inputs, layouts, table
+from .calls import region, small
+from .halves import halves
+from .line import Line
+from .memory import memory
+from .peers import peers
+from .scaling import scaling
+from .session import Session
+
+# Those with peers come last: their thread pools and allocators are not in the process before.
+PARTS: dict[str, Callable[[Session], Iterator[Line]]] = {
+    "table": table,
+    "float64": float64,
+    "halves": halves,
+    "inputs": inputs,
+    "layouts": layouts,
+    "scaling": scaling,
+    "region": region,
+    "memory": memory,
+    "small": small,
+    "peers": peers,
+}
+
+
+def measure(session: Session, names: Sequence[str]) -> list[Line]:
+    """The lines of the parts of these names; rows of one table stand together."""
+    lines = [line for name in PARTS if name in names for line in PARTS[name](session)]
+    sections = list(dict.fromkeys(line.section for line in lines))
+    return sorted(lines, key=lambda line: sections.index(line.section))

@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What is to be reached, and on which arrays: all numbers of the limits, and nothing else.
+
+Fractions of R (bytes read) and W (bytes read + written) allow for what a kernel has to do beside moving bytes:
+few classes need a logarithm and a label for every few elements, many need only exponentials, which two cores
+compute faster than memory delivers.
+"""
+
+# float32, integer labels, from logits, mean: fraction of R for the loss, of W for loss and gradient.
+TABLE = {
+    "forward": {10: 0.42, 30: 0.55, 100: 0.60, 1000: 0.80, 32768: 0.90, 131072: 0.90},
+    "gradient": {10: 0.35, 30: 0.45, 100: 0.60, 1000: 0.70, 32768: 0.80, 131072: 0.80},
+}
+
+AVX2 = 0.55  # speed of AVX2, of that of AVX-512, in every row of the table
+
+PEERS = {"forward": 1.8, "gradient": 4.0}  # times as fast as the fastest peer, in every row of the table
+
+FLOAT64 = 0.70  # of R and of W
+FLOAT64_CLASSES = (1000, 32768)
+
+HALF = 1.4  # elements a second, of those of float32; half the bytes would allow 2
+HALF_CLASSES = (1000, 32768)
+
+# Other inputs, loss only, fraction of R; R counts logits or probabilities, and dense targets.
+INPUTS = {"dense-forward": 0.75, "prob-forward": 0.75, "prob-dense-forward": 0.75}
+INPUT_CLASSES = (100, 1000, 32768)
+
+LAYOUTS = {"axis1-forward": 0.5, "wide-forward": 0.8}  # fraction of R
+
+SMALL_SHAPE = (32, 10)
+SMALL_FUNCTION, SMALL_CLASS, SMALL_GRADIENT = 2.5, 4.0, 4.0  # microseconds of a call
+SMALL_PEERS = 3.0  # times as fast as the fastest peer
+
+# Where the code opens a parallel region, of the size from which that pays: not below it, and not far above.
+REGION_LEAST, REGION_MOST = 1.0, 4.0
+
+THREADS = 1.75  # speed of two threads, of that of one, in cache
+THREADS_CLASSES = (10, 30, 100)
+# MB of logits for each thread: past the L2 cache, and so in the L3 cache, for one thread as for two (else two would
+# gain a second L2 cache); and long beside opening a region.
+THREADS_MEGABYTES = 4.0
+
+MEMORY = 2.0  # MB allocated by a call beside its result
+MEMORY_CLASSES = (10, 1000, 131072)
