@@ -108,5 +108,6 @@ void xn_init(void);
 
 int xn_has_openmp(void);
 int xn_max_threads(void); /* what n_threads = 0 means now */
+int xn_threads(int asked); /* what n_threads = `asked` comes to now, in a call that is large enough */
 
 #endif

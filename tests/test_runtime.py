@@ -42,11 +42,18 @@ def last_line(code: str, **environment: str) -> str:
     return done.stdout.splitlines()[-1]
 
 
+def asked() -> int:
+    """The setting that holds here; how many threads that gives depends on the machine and the build."""
+    return runtime.resolve_threads(None)
+
+
 def test_set_num_threads():
     for count in (1, 2, 7, np.int64(3)):
         xn.set_num_threads(count)
-        assert xn.get_num_threads() == count
+        assert asked() == count
+        assert 1 <= xn.get_num_threads() <= count
     xn.set_num_threads(None)
+    assert asked() == 0
     assert xn.get_num_threads() >= 1
 
 
@@ -71,31 +78,34 @@ def test_absurd_counts_are_clamped(rng):
     assert np.array_equal(xn.softmax(x, n_threads=10**30), expected)
     xn.set_num_threads(10**9)
     assert np.array_equal(xn.softmax(x), expected)
+    assert xn.get_num_threads() <= max(8, os.cpu_count())
+    with xn.threads(10**9):
+        assert xn.get_num_threads() <= max(8, os.cpu_count())
 
 
 def test_threads_is_a_context():
     xn.set_num_threads(5)
     with xn.threads(2):
-        assert xn.get_num_threads() == 2
+        assert asked() == 2
         with xn.threads(3):
-            assert xn.get_num_threads() == 3
+            assert asked() == 3
             xn.set_num_threads(4)
-            assert xn.get_num_threads() == 3
-        assert xn.get_num_threads() == 2
-    assert xn.get_num_threads() == 4
+            assert asked() == 3
+        assert asked() == 2
+    assert asked() == 4
     with pytest.raises(KeyError), xn.threads(1):
         raise KeyError
-    assert xn.get_num_threads() == 4
+    assert asked() == 4
 
 
 def test_context_belongs_to_its_thread():
     xn.set_num_threads(6)
     seen = {}
     with xn.threads(2):
-        thread = threading.Thread(target=lambda: seen.update(other=xn.get_num_threads()))
+        thread = threading.Thread(target=lambda: seen.update(other=asked()))
         thread.start()
         thread.join()
-        seen["copied context"] = contextvars.copy_context().run(xn.get_num_threads)
+        seen["copied context"] = contextvars.copy_context().run(asked)
     assert seen == {"other": 6, "copied context": 2}
 
 
@@ -105,7 +115,7 @@ def test_concurrent_contexts_do_not_mix():
     def work(count):
         with xn.threads(count):
             ready.wait()
-            found = [xn.get_num_threads() for _ in range(100)]
+            found = [asked() for _ in range(100)]
             ready.wait()
             return found
 
@@ -163,9 +173,9 @@ def test_show_config(capsys):
 
 
 def test_environment_sets_threads():
-    code = "import xent_native as xn; print(xn.get_num_threads())"
+    code = "from xent_native import runtime; print(runtime.resolve_threads(None))"
     assert last_line(code, XENT_NATIVE_NUM_THREADS="3") == "3"
-    code = "import xent_native as xn; xn.set_num_threads(4); print(xn.get_num_threads())"
+    code = "import xent_native as xn; xn.set_num_threads(4); print(xn.runtime.resolve_threads(None))"
     assert last_line(code, XENT_NATIVE_NUM_THREADS="3") == "4"
 
 
@@ -216,7 +226,7 @@ def test_forked_child():
     child = os.fork()
     if child == 0:
         signal.alarm(60)  # a child that waits for ever shall not outlive the test
-        os._exit(0 if same() else 1)
+        os._exit(0 if same() and xn.get_num_threads() == 1 else 1)
     assert same()
     print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
     """

@@ -80,4 +80,4 @@ cdef extern from "xent.h" nogil:
     const char *xn_kernel_name(int index)
     void xn_init()
     int xn_has_openmp()
-    int xn_max_threads()
+    int xn_threads(int asked)

@@ -376,6 +376,6 @@ def has_openmp():
     return xn_has_openmp() != 0
 
 
-def max_threads():
-    """Threads that a call uses when nothing else is asked for."""
-    return xn_max_threads()
+def threads(int asked):
+    """Threads that a large call uses that asks for so many, or for 0: whatever there are."""
+    return xn_threads(asked)

@@ -79,13 +79,15 @@ def set_num_threads(n: int | None) -> None:
 def get_num_threads() -> int:
     """Threads that a large call made here and now would use.
 
+    At most the number of CPUs, or 8 if there are fewer, whatever was asked for; 1 in a forked process.
+
     Examples
     --------
     >>> import xent_native as xn
     >>> xn.get_num_threads() >= 1
     True
     """
-    return resolve_threads(None) or int(_core.max_threads())
+    return int(_core.threads(resolve_threads(None)))
 
 
 @contextlib.contextmanager

@@ -84,13 +84,16 @@ int xn_max_threads(void) {
     return allowed > 0 && allowed < openmp ? allowed : openmp;
 }
 
+int xn_threads(int asked) {
+    if (cpus_allowed() == 1) return 1;
+    const int threads = asked > 0 ? asked : xn_max_threads(), cpus = omp_get_num_procs();
+    const int most = cpus < MOST_THREADS_AT_LEAST ? MOST_THREADS_AT_LEAST : cpus;
+    return threads < most ? threads : most;
+}
+
 static int threads_for(const xn_work *work) {
     if (work->jobs < 2 || work->jobs * work->elements_per_job < SERIAL_ELEMENTS) return 1;
-    int most = omp_get_num_procs();
-    if (most < MOST_THREADS_AT_LEAST) most = MOST_THREADS_AT_LEAST;
-    int threads = work->n_threads > 0 ? work->n_threads : xn_max_threads();
-    if (cpus_allowed() == 1) threads = 1;
-    if (threads > most) threads = most;
+    const int threads = xn_threads(work->n_threads);
     return threads < work->jobs ? threads : (int)work->jobs;
 }
 
@@ -100,6 +103,11 @@ void xn_init(void) {
 }
 
 int xn_max_threads(void) {
+    return 1;
+}
+
+int xn_threads(int asked) {
+    (void)asked;
     return 1;
 }
 
