@@ -25,7 +25,7 @@ typedef enum {
 /* What a status means, in words. */
 const char *xn_status_text(xn_status status);
 
-typedef enum { XN_FLOAT32, XN_FLOAT64 } xn_dtype;
+typedef enum { XN_FLOAT32, XN_FLOAT64, XN_FLOAT16, XN_BFLOAT16, XN_DTYPES } xn_dtype;
 
 typedef enum { XN_INT8, XN_UINT8, XN_INT16, XN_UINT16, XN_INT32, XN_UINT32, XN_INT64, XN_UINT64 } xn_int_type;
 
@@ -45,7 +45,7 @@ typedef struct {
 /* One float per row. */
 typedef struct {
     void *data;
-    xn_dtype dtype;
+    xn_dtype dtype; /* XN_FLOAT32 or XN_FLOAT64 */
     int64_t outer, inner;
 } xn_row_array;
 
@@ -59,7 +59,7 @@ typedef struct {
 typedef struct {
     int64_t outer, classes, inner;
     int classes_last; /* whether no dimension follows the classes: decides the loop order, and so the last bits */
-    xn_dtype dtype; /* of input, target, class_weight and the outputs with classes */
+    xn_dtype dtype; /* of input, target and the outputs with classes; half types are computed in float32 */
     xn_array input; /* logits or probabilities */
 
     /* Labels, or dense targets, or neither: then only lse, prob and log_prob can be asked for. */
@@ -68,7 +68,8 @@ typedef struct {
     int has_ignored; /* rows whose label is `ignored` (for uint64: has the same bits) count nothing */
     int64_t ignored;
     double label_smoothing;          /* t becomes t * (1 - s) + s / classes */
-    const void *class_weight;        /* [classes] of dtype, or NULL; multiplies the smoothed target of its class */
+    const void *class_weight;        /* [classes] of double for XN_FLOAT64, else of float, or NULL; multiplies the
+                                      * smoothed target of its class */
     xn_row_array sample_weight;      /* multiplies the loss; a row of weight 0 counts nothing, whatever it holds */
     double epsilon;                  /* xn_prob_ce: probabilities are clipped to [epsilon, 1 - epsilon] */
     xn_reduction reduction;

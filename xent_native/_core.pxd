@@ -18,6 +18,9 @@ cdef extern from "xent.h" nogil:
     ctypedef enum xn_dtype:
         XN_FLOAT32
         XN_FLOAT64
+        XN_FLOAT16
+        XN_BFLOAT16
+        XN_DTYPES
 
     ctypedef enum xn_int_type:
         XN_INT8

@@ -22,11 +22,12 @@ cdef enum:
     CACHE_LINE = 64
     LARGE_BYTES = 1 << 22  # from here on a few microseconds for an aligned array are nothing
 
-cdef int[2] FLOAT_SIZE = [4, 8]
+cdef int[4] FLOAT_SIZE = [4, 8, 2, 2]  # by xn_dtype
 cdef int[8] INT_SIZE = [1, 1, 2, 2, 4, 4, 8, 8]
 
 # What C calls the dtypes and reductions that it knows. Dtypes of the other byte order are none of them.
 FLOATS = {numpy.dtype("f4"): XN_FLOAT32, numpy.dtype("f8"): XN_FLOAT64}
+STORED = {**FLOATS, numpy.dtype("f2"): XN_FLOAT16}  # of arrays with a class axis; and bfloat16, see stored_code
 INTEGERS = {
     numpy.dtype(char): (XN_INT8 if numpy.dtype(char).kind == "i" else XN_UINT8)
     + 2 * (numpy.dtype(char).itemsize.bit_length() - 1)
@@ -41,7 +42,7 @@ REDUCTIONS = {
     "mean_with_sample_weight": XN_WEIGHTED_MEAN,
 }
 # The same objects again: C looks these names up much faster.
-cdef dict floats = FLOATS, integers = INTEGERS, reductions = REDUCTIONS
+cdef dict stored = STORED, integers = INTEGERS, reductions = REDUCTIONS
 cdef object ndarray = numpy.ndarray, empty = numpy.empty
 
 
@@ -84,6 +85,11 @@ cdef Py_buffer *acquire(Buffers *buffers, object array, int item, bint writable)
     return view
 
 
+cdef object lendable(array):
+    """An array whose buffer NumPy lends: of bfloat16, a type that it does not know, only the bits."""
+    return array.view(numpy.uint16) if array.dtype.kind == "V" else array
+
+
 cdef bint group(Py_buffer *view, int first, int last, int64_t *size, int64_t *stride) noexcept:
     """Dimensions [first, last) as one, its stride counted in items."""
     cdef int64_t[64] shape
@@ -100,6 +106,8 @@ cdef int take_planes(Buffers *buffers, object array, int dtype, int axis, bint w
     """An array with the shape of the input. The first one sets `shape`, where outer is -1 before."""
     if array is None:
         return 0
+    if dtype == XN_BFLOAT16:
+        array = lendable(array)
     cdef Py_buffer *view = acquire(buffers, array, FLOAT_SIZE[dtype], writable)
     cdef Shape own
     if axis < 0 or axis >= view.ndim or view.ndim > 64:
@@ -169,8 +177,8 @@ cdef int take_plain(Buffers *buffers, xn_problem *p, Shape *shape, bint dense, y
         return -1
     if reduction is not None and type(reduction) is not str:
         return -1
-    code = floats.get(dtype)
-    y_code = floats.get(y_true.dtype) if dense else integers.get(y_true.dtype)
+    code = stored.get(dtype)
+    y_code = stored.get(y_true.dtype) if dense else integers.get(y_true.dtype)
     reduction_code = reductions.get(reduction)
     if code is None or y_code is None or reduction_code is None:
         return -1
@@ -210,13 +218,18 @@ cdef int take_plain(Buffers *buffers, xn_problem *p, Shape *shape, bint dense, y
     return cls
 
 
+def stored_code(dtype):
+    """What C calls the dtype of an array with a class axis; None if it knows none of that name."""
+    return STORED.get(dtype, XN_BFLOAT16 if dtype.name == "bfloat16" and dtype.isnative else None)
+
+
 def collapses(array, int axis):
     """Whether an array can be passed without a copy: its dimensions on either side of axis view as one."""
     cdef Py_buffer view
     cdef int64_t size, stride
     cdef bint whole = True
     cdef int i
-    PyObject_GetBuffer(array, &view, PyBUF_STRIDES)
+    PyObject_GetBuffer(lendable(array), &view, PyBUF_STRIDES)
     try:
         for i in range(view.ndim):
             whole = whole and (view.shape[i] < 2 or view.strides[i] % view.itemsize == 0)
@@ -249,7 +262,7 @@ def cross_entropy(bint from_logits, x, int dtype, int axis, labels, int label_ty
     cdef Shape shape
     cdef Py_buffer *view
     cdef xn_status status
-    if not (0 <= dtype < 2 and 0 <= label_type < 8 and 0 <= weight_dtype < 2 and 0 <= loss_dtype < 2
+    if not (0 <= dtype < XN_DTYPES and 0 <= label_type < 8 and 0 <= weight_dtype < 2 and 0 <= loss_dtype < 2
             and 0 <= reduction < 4):
         raise ValueError("unknown dtype or reduction code")
     memset(&p, 0, sizeof(p))
@@ -280,7 +293,7 @@ def cross_entropy(bint from_logits, x, int dtype, int axis, labels, int label_ty
             p.labels.data = take_rows(&buffers, labels, INT_SIZE[label_type], axis, False, &shape,
                                       &p.labels.outer, &p.labels.inner)
         if class_weight is not None:
-            view = acquire(&buffers, class_weight, FLOAT_SIZE[dtype], False)
+            view = acquire(&buffers, class_weight, sizeof(double) if dtype == XN_FLOAT64 else sizeof(float), False)
             if view.ndim != 1 or view.shape[0] != shape.classes or view.strides[0] != view.itemsize:
                 raise ValueError("class_weight must be contiguous, with one item per class")
             p.class_weight = view.buf
@@ -325,8 +338,9 @@ def plain_cross_entropy(bint dense, y_true, y_pred, from_logits, axis, ignore_cl
             return None
         if p.reduction == XN_NONE:
             rows = y_pred.shape[:cls] + y_pred.shape[cls + 1:] if dense else y_true.shape
-            loss = empty(rows, dtype)
-            take_floats(&buffers, loss, p.dtype, cls, True, &shape, &p.loss)
+            loss = empty(rows, numpy.float64 if p.dtype == XN_FLOAT64 else numpy.float32)
+            take_floats(&buffers, loss, XN_FLOAT64 if p.dtype == XN_FLOAT64 else XN_FLOAT32, cls, True, &shape,
+                        &p.loss)
         if grad:
             slope = new_plane(y_pred)
             take_planes(&buffers, slope, p.dtype, cls, True, &shape, &p.grad)

@@ -52,21 +52,24 @@ def _is_small_float(dtype: np.dtype) -> bool:
 
 
 def prediction(value: Any, name: str = "y_pred") -> tuple[np.ndarray, np.dtype]:
-    """Logits or probabilities as float32 or float64, and the dtype that their gradient shall have.
+    """Logits or probabilities in a dtype that C can read, and the dtype that their gradient shall have.
 
-    Smaller floats are computed in float32, integers in float64.
+    Integers become float64.
     """
     array = as_array(name, value)
-    if array.dtype in FLOATS:
+    if _core.stored_code(array.dtype) is not None:
         return array, array.dtype
     if array.dtype.kind == "f" and array.dtype.itemsize > 8:
         raise TypeError(f"{name} must be float64 or smaller; got {array.dtype}")
-    if array.dtype.kind == "f" and array.dtype.itemsize > 2:  # the other byte order
+    if array.dtype.kind == "f" or _is_small_float(array.dtype):  # the other byte order
         native = array.dtype.newbyteorder("=")
         return array.astype(native), native
-    if array.dtype.kind == "f" or _is_small_float(array.dtype):
-        return array.astype(np.float32), array.dtype.newbyteorder("=")
     return array.astype(np.float64), np.dtype(np.float64)
+
+
+def computed(dtype: np.dtype) -> np.dtype:
+    """The dtype that arrays of `dtype` are computed in, which their losses have: float64 or float32."""
+    return np.dtype(np.float64 if dtype == np.float64 else np.float32)
 
 
 def axis_number(axis: Any) -> int:
@@ -134,12 +137,12 @@ def labels(value: Any, x: np.ndarray, axis: int) -> np.ndarray:
 
 
 def targets(value: Any, x: np.ndarray, axis: int) -> np.ndarray:
-    """Dense targets of the shape and dtype of `x`."""
+    """Dense targets of the shape of `x`, in its dtype or, beside a half type, in what both are computed in."""
     array = as_array("y_true", value)
     if array.shape != x.shape:
         raise ValueError(f"y_true must have the shape of y_pred, {x.shape}; got {array.shape}")
     if array.dtype != x.dtype:
-        array = array.astype(x.dtype)
+        array = array.astype(computed(x.dtype))
     return passable(array, axis)
 
 
@@ -175,12 +178,12 @@ def _fit_weights(array: np.ndarray, rows: tuple[int, ...]) -> np.ndarray:
 
 
 def class_weights(value: Any, x: np.ndarray, axis: int) -> np.ndarray | None:
-    """One weight per class in the dtype of `x`, from an array or a ``{class: weight}`` mapping."""
+    """One weight per class in the dtype that `x` is computed in, from an array or a ``{class: weight}`` mapping."""
     if value is None:
         return None
     classes = x.shape[axis]
     if isinstance(value, Mapping):
-        dense = np.ones(classes, x.dtype)
+        dense = np.ones(classes, computed(x.dtype))
         for key, weight in value.items():
             index = int(key) if isinstance(key, str) and key.isdecimal() else key  # as JSON writes it
             if not isinstance(index, int | np.integer) or not 0 <= index < classes:
@@ -195,7 +198,7 @@ def class_weights(value: Any, x: np.ndarray, axis: int) -> np.ndarray | None:
     array = as_array("class_weight", value)
     if array.shape != (classes,):
         raise ValueError(f"class_weight must have shape ({classes},), one per class; got {array.shape}")
-    return np.require(array, dtype=x.dtype, requirements=["C", "A"])
+    return np.require(array, dtype=computed(x.dtype), requirements=["C", "A"])
 
 
 def label_number(value: Any) -> int | None:
@@ -346,11 +349,11 @@ class Rows:
             return
         rows = row_shape(x, axis)
         if buffer is None:
-            self.native = self.result = np.empty(rows, x.dtype)
+            self.native = self.result = np.empty(rows, computed(x.dtype))
             return
-        self.native = self.result = output("out", buffer, rows, (x.dtype,))
+        self.native = self.result = output("out", buffer, rows, (computed(x.dtype),))
         if not (buffer.flags.c_contiguous and buffer.flags.aligned):
-            self.native = np.empty(rows, x.dtype)
+            self.native = np.empty(rows, computed(x.dtype))
 
     def finish(self, reduced: float) -> Any:
         if self.result is None:

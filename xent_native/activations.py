@@ -25,7 +25,7 @@ def _softmax_plane(x: Any, axis: int, out: Any, logarithm: bool, n_threads: int 
     if out is None or dtype != logits.dtype or _problem.passable(out, axis) is not out:
         native = np.empty(logits.shape, logits.dtype)
     _core.cross_entropy(
-        True, logits, _core.FLOATS[logits.dtype], axis, None, 0, None, None, 0.0, None, None, 0, 0.0, 0,
+        True, logits, _core.stored_code(logits.dtype), axis, None, 0, None, None, 0.0, None, None, 0, 0.0, 0,
         runtime.resolve_threads(n_threads), None, 0, None, None, None,
         None if logarithm else native, native if logarithm else None,
     )  # fmt: skip
@@ -132,16 +132,15 @@ def logsumexp(x: Any, axis: int = -1, *, out: Any = None, n_threads: int | None 
     given, _ = _problem.prediction(x, "x")
     axis = _problem.class_axis(axis, given, "x")
     logits = _problem.passable(given, axis)
-    rows = _problem.row_shape(logits, axis)
+    rows, dtype = _problem.row_shape(logits, axis), _problem.computed(logits.dtype)
     if out is not None:
-        _problem.output("out", out, rows, (logits.dtype,))
+        _problem.output("out", out, rows, (dtype,))
         _problem.refuse_overlap("out", out, {"x": given})
     direct = out is not None and out.flags.c_contiguous and out.flags.aligned
-    native: np.ndarray = out if direct else np.empty(rows, logits.dtype)
-    code = _core.FLOATS[logits.dtype]
+    native: np.ndarray = out if direct else np.empty(rows, dtype)
     _core.cross_entropy(
-        True, logits, code, axis, None, 0, None, None, 0.0, None, None, 0, 0.0, 0,
-        runtime.resolve_threads(n_threads), None, code, native, None, None, None, None,
+        True, logits, _core.stored_code(logits.dtype), axis, None, 0, None, None, 0.0, None, None, 0, 0.0, 0,
+        runtime.resolve_threads(n_threads), None, _core.FLOATS[dtype], native, None, None, None, None,
     )  # fmt: skip
     if native is out or out is None:
         return native

@@ -89,6 +89,8 @@ def _thorough(
     code = _problem.reduction_code(reduction)
     if dense:
         target, labels, label_code, ignored = _problem.targets(y_true, x, axis), None, 0, None
+        if target.dtype != x.dtype:
+            x = x.astype(target.dtype)
     else:
         target, labels = None, _problem.labels(y_true, x, axis)
         label_code = _core.INTEGERS[labels.dtype]
@@ -118,12 +120,11 @@ def _thorough(
         }
         for inputs in (came, became):
             _problem.refuse_overlaps(inputs, out, grad_out, hess_out, in_place)
-    dtype_code = _core.FLOATS[x.dtype]
     try:
         reduced = _core.cross_entropy(
-            bool(from_logits), x, dtype_code, axis, labels, label_code, target, ignored, smoothing, factors,
+            bool(from_logits), x, _core.stored_code(x.dtype), axis, labels, label_code, target, ignored, smoothing, factors,
             weights, 0 if weights is None else _core.FLOATS[weights.dtype], clip, code, threads,
-            None if values is None else values.native, dtype_code, None,
+            None if values is None else values.native, _core.FLOATS[_problem.computed(x.dtype)], None,
             None if slope is None else slope.native, None if curve is None else curve.native, None, None,
         )  # fmt: skip
     except _core.LabelError as error:

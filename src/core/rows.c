@@ -14,16 +14,18 @@ enum {
 };
 
 int xn_element_size(xn_dtype dtype) {
-    return dtype == XN_FLOAT32 ? 4 : 8;
+    static const int size[XN_DTYPES] = {[XN_FLOAT32] = 4, [XN_FLOAT64] = 8, [XN_FLOAT16] = 2, [XN_BFLOAT16] = 2};
+    return size[dtype];
 }
 
 int xn_rows_are_vectors(const xn_problem *p) {
     return p->classes_last && p->classes > XN_FEW_CLASSES;
 }
 
-/* Rows that a kernel is given at once: about 32 KB of them, at least what it packs together. */
+/* Rows that a kernel is given at once: about 32 KB of them when widened, so that half types are summed in the order
+ * of float32; at least what it packs together. */
 static int64_t tile_rows(const xn_problem *p) {
-    const int64_t rows = TILE_BYTES / (p->classes * xn_element_size(p->dtype));
+    const int64_t rows = TILE_BYTES / (p->classes * (p->dtype == XN_FLOAT64 ? 8 : 4));
     const int64_t least = xn_rows_are_vectors(p) ? 1 : XN_COL_TILE;
     return rows < least ? least : rows > XN_ROW_TILE ? XN_ROW_TILE : rows / least * least;
 }
@@ -70,8 +72,8 @@ static xn_plane plane_of(const xn_array *a, xn_dtype dtype, const xn_plan *plan,
 /* With one target a row, its class weight is a factor of the row like any other. */
 static void apply_class_weight(const xn_problem *p, int64_t rows, const int64_t *label, double *weight) {
     for (int64_t i = 0; i < rows; i++) {
-        weight[i] *= p->dtype == XN_FLOAT32 ? (double)((const float *)p->class_weight)[label[i]]
-                                            : ((const double *)p->class_weight)[label[i]];
+        weight[i] *= p->dtype == XN_FLOAT64 ? ((const double *)p->class_weight)[label[i]]
+                                            : (double)((const float *)p->class_weight)[label[i]];
     }
 }
 
@@ -140,7 +142,7 @@ static void run_job(void *context, int64_t job) {
 xn_status xn_check_problem(const xn_problem *p) {
     const int has_targets = p->labels.data || p->target.data;
     const int sizes = p->outer >= 0 && p->inner >= 0 && p->classes > 0;
-    const int dtype = p->dtype == XN_FLOAT32 || p->dtype == XN_FLOAT64;
+    const int dtype = (unsigned)p->dtype < XN_DTYPES;
     const int one_kind = !(p->labels.data && p->target.data);
     const int outputs = has_targets || !(p->loss.data || p->grad.data || p->hess.data);
     const int input = p->input.data || p->outer * p->inner == 0;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* All kernels of one instruction set: compiled once per ISA, each template included once per compute type. */
+/* All kernels of one instruction set: compiled once per ISA, each template included once per type. */
 #include "kernels.h"
 
 #include <math.h>
@@ -8,31 +8,29 @@
 
 #include "finish.h"
 
+#if defined(__SSE2__)
+#include <immintrin.h> /* streaming stores and float16, nothing else */
+#endif
+
+#define XN_STORED_REAL 0
+#define XN_STORED_FLOAT16 1
+#define XN_STORED_BFLOAT16 2
+
 #define XN_REAL 32
-#include "real.h"
-#include "vmath.h"
-#include "lanes.h"
-#include "pack.h"
-#include "stream.h"
-#include "softmax_ce.h"
-#include "softmax_ce_rows.h"
-#include "softmax_ce_cols.h"
-#include "prob_ce.h"
-#include "prob_ce_cols.h"
-#undef XN_REAL
+#define XN_STORED XN_STORED_REAL
+#include "templates.h"
 
 #define XN_REAL 64
-#include "real.h"
-#include "vmath.h"
-#include "lanes.h"
-#include "pack.h"
-#include "stream.h"
-#include "softmax_ce.h"
-#include "softmax_ce_rows.h"
-#include "softmax_ce_cols.h"
-#include "prob_ce.h"
-#include "prob_ce_cols.h"
-#undef XN_REAL
+#define XN_STORED XN_STORED_REAL
+#include "templates.h"
+
+#define XN_REAL 32
+#define XN_STORED XN_STORED_FLOAT16
+#include "templates.h"
+
+#define XN_REAL 32
+#define XN_STORED XN_STORED_BFLOAT16
+#include "templates.h"
 
 #define XN_JOIN2(a, b) a##b
 #define XN_JOIN(a, b) XN_JOIN2(a, b)
@@ -41,7 +39,7 @@
 
 const xn_kernel_table XN_JOIN(xn_kernels_, XN_ISA) = {
     .isa = XN_TEXT(XN_ISA),
-#define XN_KERNEL(name) .name = {name##_f32, name##_f64},
+#define XN_KERNEL(name) .name = {name##_f32, name##_f64, name##_f16, name##_bf16},
 #include "kernels.def"
 #undef XN_KERNEL
 };

@@ -5,6 +5,8 @@
 
 #include <stdint.h>
 
+#include "../xent.h"
+
 enum {
     XN_SEGMENT = 32768, /* classes of a wide row that are summed apart: fixes the bits, and what threads share */
     XN_ROW_TILE = 512,  /* most rows in a tile */
@@ -54,7 +56,7 @@ typedef void xn_kernel(const xn_tile *tile);
 
 typedef struct {
     const char *isa;
-#define XN_KERNEL(name) xn_kernel *name[2]; /* float32, float64 */
+#define XN_KERNEL(name) xn_kernel *name[XN_DTYPES]; /* by xn_dtype */
 #include "kernels.def"
 #undef XN_KERNEL
 } xn_kernel_table;

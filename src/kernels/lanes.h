@@ -9,13 +9,13 @@ static inline int64_t XN_T(least)(int64_t a, int64_t b) {
     return a < b ? a : b;
 }
 
-static inline real *XN_T(at)(const xn_plane *plane, int64_t row, int64_t cls) {
-    return (real *)plane->data + row * plane->row + cls * plane->cls;
+static inline XN_T(stored) *XN_T(at)(const xn_plane *plane, int64_t row, int64_t cls) {
+    return (XN_T(stored) *)plane->data + row * plane->row + cls * plane->cls;
 }
 
 /* Asks for the line of x[j], which may lie beyond the end: fetching never faults. */
-XN_INLINE void XN_T(fetch)(const real *x, int64_t j) {
-    __builtin_prefetch((const void *)((uintptr_t)x + (uintptr_t)j * sizeof(real)));
+XN_INLINE void XN_T(fetch)(const void *x, int64_t j) {
+    __builtin_prefetch((const void *)((uintptr_t)x + (uintptr_t)j * sizeof(XN_T(stored))));
 }
 
 /* The last n < LANES elements before `end` as a vector, behind elements that become `pad`. It loads the LANES
@@ -106,28 +106,37 @@ static inline real XN_T(largest)(const real *x, int64_t n) {
     return XN_T(fold_largest)(most);
 }
 
-/* n inputs of a row, contiguous: the caller's own memory where it is, else copied to `space`, which has
- * LANES elements of headroom for last_vector. */
-static inline const real *XN_T(inputs)(const xn_tile *t, int64_t row, int64_t from, int64_t n, real *space) {
-    const real *x = XN_T(at)(&t->input, row, from);
-    if (t->input.cls == 1) return x;
+/* n elements of a row of a plane, contiguous and as `real`: the caller's own memory where it is just that, else
+ * copied to `space`, which has LANES elements of headroom for last_vector. */
+static inline const real *XN_T(elements)(const xn_plane *plane, int64_t row, int64_t from, int64_t n, real *space) {
+    const XN_T(stored) *x = XN_T(at)(plane, row, from);
+#if XN_STORED == XN_STORED_REAL
+    if (plane->cls == 1) return x;
+#endif
     for (int i = 0; i < XN_LANES; i++) space[i] = 0;
-    for (int64_t j = 0; j < n; j++) space[XN_LANES + j] = x[j * t->input.cls];
+    if (plane->cls == 1) {
+        XN_T(widen)(space + XN_LANES, x, n);
+    } else {
+        for (int64_t j = 0; j < n; j++) space[XN_LANES + j] = XN_T(widened)(x[j * plane->cls]);
+    }
     return space + XN_LANES;
 }
 
-/* The effective targets of n classes of a row (kernels.h): the caller's own memory where they are just
- * that, else made in `space`, which has LANES elements of headroom for last_vector. */
+static inline const real *XN_T(inputs)(const xn_tile *t, int64_t row, int64_t from, int64_t n, real *space) {
+    return XN_T(elements)(&t->input, row, from, n, space);
+}
+
+/* The effective targets of n classes of a row (kernels.h), in `space` like elements(). */
 static inline const real *XN_T(targets)(const xn_tile *t, int64_t row, int64_t from, int64_t n, real *space) {
     real *buffer = space + XN_LANES;
-    const int plain = t->spread == 0 && t->keep == 1 && !t->class_weight;
-    if (t->target.data && t->target.cls == 1 && plain) return XN_T(at)(&t->target, row, from);
-    for (int i = 0; i < XN_LANES; i++) space[i] = 0;
     const real keep = (real)t->keep, spread = (real)t->spread;
     if (t->target.data) {
-        const real *target = XN_T(at)(&t->target, row, from);
-        for (int64_t j = 0; j < n; j++) buffer[j] = XN_FMA(keep, target[j * t->target.cls], spread);
+        const real *target = XN_T(elements)(&t->target, row, from, n, space);
+        if (spread == 0 && keep == 1 && !t->class_weight) return target;
+        for (int i = 0; i < XN_LANES; i++) space[i] = 0;
+        for (int64_t j = 0; j < n; j++) buffer[j] = XN_FMA(keep, target[j], spread);
     } else {
+        for (int i = 0; i < XN_LANES; i++) space[i] = 0;
         for (int64_t j = 0; j < n; j++) buffer[j] = spread;
         const int64_t y = t->label[row] - from;
         if (y >= 0 && y < n) buffer[y] = keep + spread;
@@ -141,10 +150,10 @@ static inline const real *XN_T(targets)(const xn_tile *t, int64_t row, int64_t f
 
 /* n elements of a row of an output. */
 static inline void XN_T(put)(const xn_plane *plane, int64_t row, int64_t from, const real *value, int64_t n) {
-    real *to = XN_T(at)(plane, row, from);
+    XN_T(stored) *to = XN_T(at)(plane, row, from);
     if (plane->cls == 1) {
-        memcpy(to, value, (size_t)n * sizeof(real));
+        XN_T(narrow)(to, value, n);
     } else {
-        for (int64_t j = 0; j < n; j++) to[j * plane->cls] = value[j];
+        for (int64_t j = 0; j < n; j++) to[j * plane->cls] = XN_T(narrowed)(value[j]);
     }
 }

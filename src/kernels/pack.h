@@ -147,20 +147,41 @@ static inline void XN_T(unpack_rows)(real *restrict x, int64_t step, const real 
     }
 }
 
+/* The same from and to what is stored. */
+static inline void XN_T(pack_stored)(real *restrict group, const XN_T(stored) *x, int64_t step, int64_t n) {
+#if XN_STORED == XN_STORED_REAL
+    XN_T(pack_rows)(group, x, step, n);
+#else
+    real rows[XN_LANES * XN_FEW_CLASSES];
+    for (int i = 0; i < XN_LANES; i++) XN_T(widen)(rows + i * n, x + i * step, n);
+    XN_T(pack_rows)(group, rows, n, n);
+#endif
+}
+
+static inline void XN_T(unpack_stored)(XN_T(stored) *x, int64_t step, const real *restrict group, int64_t n) {
+#if XN_STORED == XN_STORED_REAL
+    XN_T(unpack_rows)(x, step, group, n);
+#else
+    real rows[XN_LANES * XN_FEW_CLASSES];
+    XN_T(unpack_rows)(rows, n, group, n);
+    for (int i = 0; i < XN_LANES; i++) XN_T(narrow)(x + i * step, rows + i * n, n);
+#endif
+}
+
 /* n classes of a strip, from class `from` on, into a block. */
 static inline void XN_T(pack)(real *restrict block, const xn_plane *plane, XN_T(strip) strip, int64_t from, int64_t n) {
-    const real *x = XN_T(at)(plane, strip.first, from);
+    const XN_T(stored) *x = XN_T(at)(plane, strip.first, from);
     for (int64_t r = 0; r < strip.rows; r += XN_LANES, x += XN_LANES * plane->row) {
         real *group = block + r * n;
         const int64_t rows = strip.rows - r;
         if (rows >= XN_LANES && plane->cls == 1 && n >= 4) {
-            XN_T(pack_rows)(group, x, plane->row, n);
+            XN_T(pack_stored)(group, x, plane->row, n);
         } else if (rows >= XN_LANES && plane->row == 1) {
-            for (int64_t c = 0; c < n; c++) memcpy(group + c * XN_LANES, x + c * plane->cls, XN_LANES * sizeof(real));
+            for (int64_t c = 0; c < n; c++) XN_T(widen_lanes)(group + c * XN_LANES, x + c * plane->cls);
         } else {
             for (int64_t c = 0; c < n; c++)
                 for (int64_t i = 0; i < XN_LANES; i++)
-                    group[c * XN_LANES + i] = i < rows ? x[i * plane->row + c * plane->cls] : 0;
+                    group[c * XN_LANES + i] = i < rows ? XN_T(widened)(x[i * plane->row + c * plane->cls]) : 0;
         }
     }
 }
@@ -168,17 +189,18 @@ static inline void XN_T(pack)(real *restrict block, const xn_plane *plane, XN_T(
 /* The way back, with ordinary stores. */
 static inline void XN_T(unpack)(const xn_plane *plane, const real *restrict block, XN_T(strip) strip, int64_t from,
                                 int64_t n) {
-    real *x = XN_T(at)(plane, strip.first, from);
+    XN_T(stored) *x = XN_T(at)(plane, strip.first, from);
     for (int64_t r = 0; r < strip.rows; r += XN_LANES, x += XN_LANES * plane->row) {
         const real *group = block + r * n;
         const int64_t rows = XN_T(least)(strip.rows - r, XN_LANES);
         if (rows == XN_LANES && plane->cls == 1 && n >= 4) {
-            XN_T(unpack_rows)(x, plane->row, group, n);
+            XN_T(unpack_stored)(x, plane->row, group, n);
         } else if (rows == XN_LANES && plane->row == 1) {
-            for (int64_t c = 0; c < n; c++) memcpy(x + c * plane->cls, group + c * XN_LANES, XN_LANES * sizeof(real));
+            for (int64_t c = 0; c < n; c++) XN_T(narrow_lanes)(x + c * plane->cls, group + c * XN_LANES);
         } else {
             for (int64_t c = 0; c < n; c++)
-                for (int64_t i = 0; i < rows; i++) x[i * plane->row + c * plane->cls] = group[c * XN_LANES + i];
+                for (int64_t i = 0; i < rows; i++)
+                    x[i * plane->row + c * plane->cls] = XN_T(narrowed)(group[c * XN_LANES + i]);
         }
     }
 }

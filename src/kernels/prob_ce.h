@@ -66,7 +66,7 @@ static inline double XN_T(prob_sum)(const xn_tile *t, int64_t row) {
     real copy[XN_T(FLUSH) + XN_LANES];
     double total[2 * XN_LANES];
     XN_ZERO(total);
-    const int64_t step = t->input.cls == 1 ? t->classes : XN_T(FLUSH);
+    const int64_t step = XN_STORED == XN_STORED_REAL && t->input.cls == 1 ? t->classes : XN_T(FLUSH);
     for (int64_t from = 0; from < t->classes; from += step) {
         const int64_t n = XN_T(least)(t->classes - from, step);
         const real *p = XN_T(inputs)(t, row, from, n, copy);
@@ -127,7 +127,7 @@ static inline void XN_T(prob_zero)(const xn_tile *t, int64_t row) {
 }
 
 static inline void XN_T(prob_row_label)(const xn_tile *t, int64_t row) {
-    const double sum = XN_T(prob_sum)(t, row), p = (double)*XN_T(at)(&t->input, row, t->label[row]);
+    const double sum = XN_T(prob_sum)(t, row), p = (double)XN_T(widened)(*XN_T(at)(&t->input, row, t->label[row]));
     if (t->loss) t->loss[row] = t->weight[row] * XN_T(prob_loss_label)(p, sum, t->epsilon);
     if (!t->grad.data) return;
     real at, elsewhere, block[XN_T(FLUSH)];
@@ -135,7 +135,7 @@ static inline void XN_T(prob_row_label)(const xn_tile *t, int64_t row) {
     for (int i = 0; i < XN_T(FLUSH); i++) block[i] = elsewhere;
     for (int64_t j = 0; j < t->classes; j += XN_T(FLUSH))
         XN_T(put)(&t->grad, row, j, block, XN_T(least)(t->classes - j, XN_T(FLUSH)));
-    *XN_T(at)(&t->grad, row, t->label[row]) = at;
+    *XN_T(at)(&t->grad, row, t->label[row]) = XN_T(narrowed)(at);
 }
 
 static inline void XN_T(prob_row_dense)(const xn_tile *t, int64_t row, real log_low, real log_high) {

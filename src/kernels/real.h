@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The compute type of the templates included after this file: XN_REAL is 32 or 64.
+/* The compute type of the templates included after this file: XN_REAL is 32 or 64. What elements are in memory says
+ * XN_STORED: see storage.h.
  *
  * Defines real, its integer of the same width, the lane counts and XN_T(name), which gives every
  * template function its suffix. The lane counts are the same on every ISA: they fix the order of
@@ -18,7 +19,6 @@
 #define real float
 #define ireal int32_t
 #define ureal uint32_t
-#define XN_T(name) name##_f32
 #define XN_LANES 16
 #define XN_MANTISSA 23
 #define XN_BIAS 127
@@ -26,10 +26,19 @@
 #define real double
 #define ireal int64_t
 #define ureal uint64_t
-#define XN_T(name) name##_f64
 #define XN_LANES 8
 #define XN_MANTISSA 52
 #define XN_BIAS 1023
+#endif
+
+#if XN_STORED == XN_STORED_FLOAT16
+#define XN_T(name) name##_f16
+#elif XN_STORED == XN_STORED_BFLOAT16
+#define XN_T(name) name##_bf16
+#elif XN_REAL == 32
+#define XN_T(name) name##_f32
+#else
+#define XN_T(name) name##_f64
 #endif
 
 /* Elements in a vector of the hardware: only how loops are written depends on it, not what they compute. */

@@ -36,7 +36,7 @@ static inline int XN_T(wants_planes)(const xn_tile *t) {
 }
 
 static inline double XN_T(logit_at_label)(const xn_tile *t, int64_t row) {
-    return t->label ? (double)*XN_T(at)(&t->input, row, t->label[row]) : 0;
+    return t->label ? (double)XN_T(widened)(*XN_T(at)(&t->input, row, t->label[row])) : 0;
 }
 
 /* Gives a part a larger maximum: its sums are brought to the new reference. */

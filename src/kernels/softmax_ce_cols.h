@@ -40,7 +40,7 @@ static inline void XN_T(refer_lanes)(XN_T(references) *ref, const real *max) {
 
 /* Asks for a line of the next strip: as many calls as this strip has lines, one with each vector that is computed. */
 XN_INLINE void XN_T(cols_fetch)(const xn_tile *t, XN_T(strip) strip, int64_t r, int64_t cls, int64_t n) {
-    const real *x = (const real *)t->input.data;
+    const XN_T(stored) *x = (const XN_T(stored) *)t->input.data;
     if (t->input.cls == 1) {
         XN_T(fetch)(x, (strip.first + XN_T(COL_ROWS))*t->input.row + r * n + cls * XN_LANES);
     } else {
@@ -349,17 +349,24 @@ static inline void XN_T(cols_grad_label)(const xn_tile *t, XN_T(strip) strip, re
         for (int i = 0; i < XN_LANES; i++) e[c * XN_LANES + i] = d->weight[r + i] == 0 ? 0 : e[c * XN_LANES + i];
 }
 
+/* Another block, for what leaves. */
+typedef union {
+    _Alignas(64) real lanes[XN_T(PACKED)];
+    XN_T(stored) rows[XN_T(PACKED)];
+} XN_T(leaving);
+
 /* A packed block of the gradient into the caller's memory. Rows that follow each other there are made into
- * one stretch first, in `rows`; a stretch of neighbouring rows leaves by lines where it begins on one. */
-static inline void XN_T(cols_put_grad)(const xn_tile *t, XN_T(strip) strip, const real *block, real *rows, int64_t from,
-                                       int64_t n, XN_T(stream) *stream) {
-    real *to = XN_T(at)(&t->grad, strip.first, from);
+ * one stretch first; a stretch of neighbouring rows leaves by lines where it begins on one. */
+static inline void XN_T(cols_put_grad)(const xn_tile *t, XN_T(strip) strip, const real *block, XN_T(leaving) *out,
+                                       int64_t from, int64_t n, XN_T(stream) *stream) {
+    XN_T(stored) *to = XN_T(at)(&t->grad, strip.first, from);
+    const int lines = XN_STORED == XN_STORED_REAL && t->grad.row == 1 && strip.rows == strip.padded &&
+                      (uintptr_t)to % 64 == 0 && t->grad.cls % XN_LANES == 0;
     if (t->streams && t->grad.cls == 1 && t->grad.row == n) {
-        const xn_plane plane = {rows, n, 1};
+        const xn_plane plane = {out->rows, n, 1};
         XN_T(unpack)(&plane, block, (XN_T(strip)){0, strip.rows, strip.padded}, 0, n);
-        XN_T(stream_stretch)(stream, to, rows, strip.rows * n);
-    } else if (t->streams && t->grad.row == 1 && strip.rows == strip.padded && (uintptr_t)to % 64 == 0 &&
-               t->grad.cls % XN_LANES == 0) {
+        XN_T(stream_stretch)(stream, to, out->rows, strip.rows * n);
+    } else if (t->streams && lines) {
         for (int64_t c = 0; c < n; c++)
             for (int64_t r = 0; r < strip.rows; r += XN_LANES)
                 xn_stream_line(to + c * t->grad.cls + r, block + r * n + c * XN_LANES);
@@ -368,25 +375,26 @@ static inline void XN_T(cols_put_grad)(const xn_tile *t, XN_T(strip) strip, cons
     }
 }
 
-/* The second visit: the outputs of a packed block. `out` is another, for what leaves. */
+/* The second visit: the outputs of a packed block. */
 static inline void XN_T(cols_write)(const xn_tile *t, XN_T(strip) strip, const XN_T(cols) *s, const XN_T(cols_done) *d,
-                                    real *block, const real *targets, real *out, int64_t from, int64_t n,
+                                    real *block, const real *targets, XN_T(leaving) *out, int64_t from, int64_t n,
                                     XN_T(stream) *stream) {
     if (t->log_prob.data) {
         for (int64_t r = 0; r < strip.padded; r += XN_LANES)
-            XN_T(cols_log_prob)(out + r * n, block + r * n, s->max + r, d->log_s + r, n);
-        XN_T(unpack)(&t->log_prob, out, strip, from, n);
+            XN_T(cols_log_prob)(out->lanes + r * n, block + r * n, s->max + r, d->log_s + r, n);
+        XN_T(unpack)(&t->log_prob, out->lanes, strip, from, n);
     }
     if (!XN_T(cols_keeps)(t))
         for (int64_t r = 0; r < strip.padded; r += XN_LANES) XN_T(cols_exp)(s, r, block + r * n, n);
     if (t->prob.data) {
         for (int64_t r = 0; r < strip.padded; r += XN_LANES)
-            XN_T(cols_prob)(out + r * n, block + r * n, d->scale + r, d->largest + r, n);
-        XN_T(unpack)(&t->prob, out, strip, from, n);
+            XN_T(cols_prob)(out->lanes + r * n, block + r * n, d->scale + r, d->largest + r, n);
+        XN_T(unpack)(&t->prob, out->lanes, strip, from, n);
     }
     if (t->hess.data) {
-        for (int64_t r = 0; r < strip.padded; r += XN_LANES) XN_T(cols_hess)(out + r * n, block + r * n, d, r, n);
-        XN_T(unpack)(&t->hess, out, strip, from, n);
+        for (int64_t r = 0; r < strip.padded; r += XN_LANES)
+            XN_T(cols_hess)(out->lanes + r * n, block + r * n, d, r, n);
+        XN_T(unpack)(&t->hess, out->lanes, strip, from, n);
     }
     if (!t->grad.data) return;
     for (int64_t r = 0; r < strip.padded; r += XN_LANES) {
@@ -402,7 +410,8 @@ static inline void XN_T(cols_write)(const xn_tile *t, XN_T(strip) strip, const X
 static void XN_T(softmax_ce_cols)(const xn_tile *t) {
     XN_T(cols) s;
     XN_T(cols_done) d;
-    _Alignas(64) real block[XN_T(PACKED)], targets[XN_T(PACKED)], out[XN_T(PACKED)];
+    _Alignas(64) real block[XN_T(PACKED)], targets[XN_T(PACKED)];
+    XN_T(leaving) out;
     XN_T(stream) stream;
     XN_T(stream_start)(&stream);
     const int single = t->classes <= XN_FEW_CLASSES, writes = XN_T(wants_planes)(t), dense = XN_T(is_dense)(t);
@@ -415,7 +424,7 @@ static void XN_T(softmax_ce_cols)(const xn_tile *t) {
             const int64_t n = XN_T(least)(t->classes - from, XN_FEW_CLASSES);
             if (!single) XN_T(pack)(block, &t->input, strip, from, n);
             if (!single && dense) XN_T(pack_targets)(targets, t, strip, from, n);
-            XN_T(cols_write)(t, strip, &s, &d, block, targets, out, from, n, &stream);
+            XN_T(cols_write)(t, strip, &s, &d, block, targets, &out, from, n, &stream);
         }
     }
     XN_T(ce_write_end)(t, &stream);

@@ -7,10 +7,6 @@
  * lines with their neighbours, and here they are joined. The ends of a stretch leave by ordinary stores. */
 
 #ifndef XN_STREAM_LINE
-#if defined(__AVX512F__) || defined(__AVX__) || defined(__SSE2__)
-#include <immintrin.h>
-#endif
-
 static inline void xn_stream_line(void *to, const void *from) {
 #if defined(__AVX512F__)
     _mm512_stream_si512((__m512i *)to, _mm512_load_si512(from));
@@ -34,9 +30,11 @@ static inline void xn_stream_end(void) {
 #endif
 
 /* A stretch of memory that is being written from front to back. */
+enum { XN_T(LINE) = 64 / (int)sizeof(XN_T(stored)) };
 typedef struct {
-    _Alignas(64) real line[XN_T(FLUSH) + 2 * XN_LANES]; /* what has not left yet, first element on a line of `to` */
-    real *to;                                       /* where line[0] goes; NULL: nothing waits */
+    /* what has not left yet, first element on a line of `to` */
+    _Alignas(64) XN_T(stored) line[XN_T(FLUSH) + 2 * XN_T(LINE)];
+    XN_T(stored) *to; /* where line[0] goes; NULL: nothing waits */
     int64_t waiting;
 } XN_T(stream);
 
@@ -47,13 +45,13 @@ static inline void XN_T(stream_start)(XN_T(stream) *s) {
 
 /* Writes what waits with ordinary stores. */
 static inline void XN_T(stream_close)(XN_T(stream) *s) {
-    if (s->to && s->waiting) memcpy(s->to, s->line, (size_t)s->waiting * sizeof(real));
+    if (s->to && s->waiting) memcpy(s->to, s->line, (size_t)s->waiting * sizeof *s->line);
     s->to = NULL;
     s->waiting = 0;
 }
 
 /* Room for n <= FLUSH elements that shall go to `to`, and for the rest of their last vector. */
-static inline real *XN_T(stream_open)(XN_T(stream) *s, real *to) {
+static inline XN_T(stored) *XN_T(stream_open)(XN_T(stream) *s, XN_T(stored) *to) {
     if (s->to && s->to + s->waiting == to) return s->line + s->waiting;
     XN_T(stream_close)(s);
     s->to = to;
@@ -63,34 +61,33 @@ static inline real *XN_T(stream_open)(XN_T(stream) *s, real *to) {
 /* The n elements in the room that stream_open gave are complete: whole lines leave. */
 static inline void XN_T(stream_push)(XN_T(stream) *s, int64_t n) {
     s->waiting += n;
-    const int64_t past = (int64_t)((uintptr_t)s->to / sizeof(real) % XN_LANES);
+    const int64_t past = (int64_t)((uintptr_t)s->to / sizeof *s->to % XN_T(LINE));
     if (past != 0) { /* the first stretch does not begin on a line: up to there with ordinary stores */
-        const int64_t head = XN_LANES - past;
+        const int64_t head = XN_T(LINE) - past;
         if (s->waiting < head) return;
-        memcpy(s->to, s->line, (size_t)head * sizeof(real));
-        memmove(s->line, s->line + head, (size_t)(s->waiting - head) * sizeof(real));
+        memcpy(s->to, s->line, (size_t)head * sizeof *s->line);
+        memmove(s->line, s->line + head, (size_t)(s->waiting - head) * sizeof *s->line);
         s->to += head;
         s->waiting -= head;
     }
-    const int64_t lines = s->waiting / XN_LANES;
-    for (int64_t i = 0; i < lines; i++) xn_stream_line(s->to + i * XN_LANES, s->line + i * XN_LANES);
-    const int64_t gone = lines * XN_LANES;
-    if (lines > 0)
-        for (int i = 0; i < XN_LANES; i++) s->line[i] = s->line[gone + i];
+    const int64_t lines = s->waiting / XN_T(LINE);
+    for (int64_t i = 0; i < lines; i++) xn_stream_line(s->to + i * XN_T(LINE), s->line + i * XN_T(LINE));
+    const int64_t gone = lines * XN_T(LINE);
+    if (lines > 0) memcpy(s->line, s->line + gone, 64);
     s->to += gone;
     s->waiting -= gone;
 }
 
 /* Elements that are complete already, in a buffer on a line. */
-static inline void XN_T(stream_stretch)(XN_T(stream) *s, real *to, const real *from, int64_t n) {
+static inline void XN_T(stream_stretch)(XN_T(stream) *s, XN_T(stored) *to, const XN_T(stored) *from, int64_t n) {
     int64_t j = 0;
     if ((uintptr_t)to % 64 == 0 && (!s->to || s->waiting == 0)) {
         s->to = NULL;
-        for (; j + XN_LANES <= n; j += XN_LANES) xn_stream_line(to + j, from + j);
+        for (; j + XN_T(LINE) <= n; j += XN_T(LINE)) xn_stream_line(to + j, from + j);
     }
     for (; j < n; j += XN_T(FLUSH)) {
         const int64_t piece = XN_T(least)(n - j, XN_T(FLUSH));
-        memcpy(XN_T(stream_open)(s, to + j), from + j, (size_t)piece * sizeof(real));
+        memcpy(XN_T(stream_open)(s, to + j), from + j, (size_t)piece * sizeof *to);
         XN_T(stream_push)(s, piece);
     }
 }

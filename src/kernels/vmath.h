@@ -24,6 +24,11 @@ XN_INLINE ireal XN_T(to_bits)(real value) {
     return bits;
 }
 
+#undef XN_REAL_LN2_HI
+#undef XN_REAL_LN2_LO
+#undef XN_REAL_DIRECT
+#undef XN_REAL_ROUND
+#undef XN_REAL_LOG2E
 #if XN_REAL == 32
 #define XN_REAL_LN2_HI 0x1.62e0p-1f /* 12 bits: times n, up to 2^10 here, it is exact */
 #define XN_REAL_LN2_LO 0x1.0bfbe8p-15f
@@ -31,11 +36,6 @@ XN_INLINE ireal XN_T(to_bits)(real value) {
 #define XN_REAL_ROUND 0x1.8p23f
 #define XN_REAL_LOG2E 0x1.715476p+0f
 #else
-#undef XN_REAL_LN2_HI
-#undef XN_REAL_LN2_LO
-#undef XN_REAL_DIRECT
-#undef XN_REAL_ROUND
-#undef XN_REAL_LOG2E
 #define XN_REAL_LN2_HI XN_LN2_HI
 #define XN_REAL_LN2_LO XN_LN2_LO
 #define XN_REAL_DIRECT 2048.0

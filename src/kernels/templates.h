@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Every template, in the order in which they need each other. */
+#include "real.h"
+#include "vmath.h"
+#include "storage.h"
+#include "lanes.h"
+#include "pack.h"
+#include "stream.h"
+#include "softmax_ce.h"
+#include "softmax_ce_rows.h"
+#include "softmax_ce_cols.h"
+#include "prob_ce.h"
+#include "prob_ce_cols.h"
+#undef XN_REAL
+#undef XN_STORED
