@@ -118,3 +118,14 @@ def grad_errors(actual, exact: Exact, dtype) -> tuple[np.ndarray, np.ndarray]:
     size = np.abs(exact.grad.hi)
     normal = size >= np.finfo(dtype).tiny
     return off / np.abs(exact.mass)[:, None], off[normal] / size[normal]
+
+
+def term_errors(actual, exact: Exact, targets: np.ndarray, dtype) -> np.ndarray:
+    """Of gradients of dense targets: errors over U p + u, the size of the two terms whose difference they are.
+
+    These may be equal but for their last digits, so no error can be held relative to the difference.
+    """
+    u = np.asarray(targets, np.float64)
+    terms = np.abs(exact.grad.hi + u) + np.abs(u)
+    normal = terms >= np.finfo(dtype).tiny
+    return error(actual, exact.grad)[normal] / terms[normal]

@@ -97,11 +97,7 @@ def test_a1_and_a2_with_one_hot_targets(isa, kind, classes, dtype):
 @pytest.mark.parametrize("classes", [2, 3, 10, 40, 112, 113, 1000, 32_769])
 @pytest.mark.parametrize("kind", KINDS)
 def test_a1_and_a2_with_soft_targets(isa, kind, classes, dtype):
-    """As with labels, but for the relative error of a gradient.
-
-    U p - u is a difference of numbers that may be equal but for their last digits, and p has no more digits than
-    its type: the relative bound holds for the two terms.
-    """
+    """As with labels, but that a gradient's relative bound holds for its two terms: see exact.term_errors."""
     x, targets, expected = dense_problem(kind, classes, dtype)
     for order in ORDERS:
         (placed, axis), (y, _) = LAYOUTS[order](x), LAYOUTS[order](targets)
@@ -113,9 +109,7 @@ def test_a1_and_a2_with_soft_targets(isa, kind, classes, dtype):
         grad = as_rows(grad, axis)
         absolute = most(exact.grad_errors(grad, expected, dtype)[0])
         assert absolute <= A2[dtype][0], f"{where}: a gradient is off by {absolute:.3g} of the row's scale"
-        # U p + u, with the smallest normal number for entries that are smaller.
-        terms = np.abs(expected.grad.hi + targets) + targets + np.finfo(dtype).tiny
-        relative = most(exact.error(grad, expected.grad) / terms)
+        relative = most(exact.term_errors(grad, expected, targets, dtype))
         assert relative <= A2[dtype][1], f"{where}: a gradient is off by {relative:.3g} of its terms"
 
 
