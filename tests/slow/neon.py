@@ -5,7 +5,8 @@
 
 Builds bits.c for this machine and for arm64, runs every instruction set that there is, with 1 and with 3 threads, and
 compares the hashes of all results. Then it runs the C tests for arm64: there they hold every kernel against the truth.
-On Debian or Ubuntu it needs `apt-get install gcc-aarch64-linux-gnu qemu-user cmake`; takes some minutes.
+On Debian or Ubuntu it needs `apt-get install gcc-aarch64-linux-gnu qemu-user cmake`. It takes some ten minutes, most of
+them in the emulator.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 CROSS = "aarch64-linux-gnu-gcc"
-SYSROOT = Path("/usr/aarch64-linux-gnu")
+SYSROOT = "/usr/aarch64-linux-gnu"
 ON_ARM = [
     f"-DCMAKE_C_COMPILER={CROSS}",
     "-DCMAKE_SYSTEM_NAME=Linux",
@@ -65,7 +66,7 @@ def differences(name: str, found: dict[str, str], expected: dict[str, str]) -> i
     """Prints the first few, and returns how many outputs differ."""
     assert found.keys() == expected.keys()
     wrong = [key for key in expected if found[key] != expected[key]]
-    print(f"{name}: {len(expected) - len(wrong)} of {len(expected)} outputs have the same bits")
+    print(f"{name}: {len(expected) - len(wrong)} of {len(expected)} outputs have the same bits", flush=True)
     for key in wrong[:10]:
         print(f"    differs: {key}")
     return len(wrong)
@@ -80,7 +81,7 @@ def main() -> int:
     if platform.machine() not in ("x86_64", "AMD64"):
         sys.exit("this compares an emulated arm64 with AVX2 and AVX-512: it needs an x86-64 machine")
     tool(CROSS)
-    qemu = [tool("qemu-aarch64", "qemu-aarch64-static"), "-L", str(SYSROOT)]
+    qemu = [tool("qemu-aarch64", "qemu-aarch64-static"), "-L", SYSROOT]
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.build or Path(temporary)
         here = build(folder / "x86-64", [], "xent_bits") / "xent_bits"
@@ -96,7 +97,7 @@ def main() -> int:
         if not differences_of_plain(here, expected):
             sys.exit("the baseline of x86-64 cannot have the same bits: the hashes do not tell results apart")
         for name in ("xent_test_kernels", "xent_test_core"):
-            print(f"NEON, {run(*qemu, there / name, PROBLEMS).splitlines()[-1]}")
+            print(f"NEON, {run(*qemu, there / name, PROBLEMS).splitlines()[-1]}", flush=True)
     return 1 if wrong else 0
 
 
