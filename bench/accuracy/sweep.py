@@ -23,17 +23,19 @@ class MissingTool(Exception):
     """cmake or a compiler is not there, or could not build the sweep."""
 
 
-def _tool(name: str) -> str:
-    found = shutil.which(name, path=sysconfig.get_path("scripts")) or shutil.which(name)
-    if found is None:
-        raise MissingTool(f"{name} is missing: pip install {name}")
-    return found
+def _find(name: str) -> str | None:
+    """A program of this environment, which need not be on PATH, or of the system."""
+    return shutil.which(name, path=sysconfig.get_path("scripts")) or shutil.which(name)
 
 
 def build(folder: Path) -> Path:
     """Builds the program with the flags of the kernels, and returns its path."""
-    cmake = _tool("cmake")
+    cmake, ninja = _find("cmake"), _find("ninja")
+    if cmake is None:
+        raise MissingTool("cmake is missing: pip install cmake")
     options = ["-DXENT_PYTHON=OFF", "-DXENT_C_TESTS=ON"]
+    if ninja:
+        options += ["-G", "Ninja", f"-DCMAKE_MAKE_PROGRAM={ninja}"]
     for command in (
         [cmake, "-S", str(ROOT), "-B", str(folder), *options],
         [cmake, "--build", str(folder), "--target", "xent_sweep", "--parallel"],

@@ -33,10 +33,15 @@ PLAIN = "baseline"
 PROBLEMS = "1"  # of each kind, in the C tests: emulated, they take 20 times as long
 
 
+def find(name: str) -> str | None:
+    """A program of this environment, which need not be on PATH, or of the system."""
+    return shutil.which(name, path=sysconfig.get_path("scripts")) or shutil.which(name)
+
+
 def tool(*names: str) -> str:
-    """The path of the first of these programs that is there."""
+    """The path of the first of these programs that is there; else the end."""
     for name in names:
-        found = shutil.which(name, path=sysconfig.get_path("scripts")) or shutil.which(name)
+        found = find(name)
         if found:
             return found
     sys.exit(f"{names[0]} is missing; on Debian: apt-get install gcc-aarch64-linux-gnu qemu-user cmake")
@@ -51,7 +56,9 @@ def run(*command: str | Path) -> str:
 
 
 def build(folder: Path, options: list[str], *targets: str) -> Path:
-    cmake = tool("cmake")
+    cmake, ninja = tool("cmake"), find("ninja")
+    if ninja:
+        options = [*options, "-G", "Ninja", f"-DCMAKE_MAKE_PROGRAM={ninja}"]
     run(cmake, "-S", ROOT, "-B", folder, "-DXENT_PYTHON=OFF", "-DXENT_C_TESTS=ON", *options)
     run(cmake, "--build", folder, "--parallel", "2", "--target", *targets)
     return folder
