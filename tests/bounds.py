@@ -16,6 +16,12 @@ from __future__ import annotations
 
 import numpy as np
 
+# A1 and A2 in numbers: (ulps, relative error) of losses, (error over the row's scale, relative error) of gradients.
+A1 = {"float32": (2, 5e-6), "float64": (4, 2e-13)}
+A2 = {"float32": (1.2e-7, 5e-6), "float64": (4e-16, 2e-13)}
+ULPS_FROM = 0.01  # losses from here on are measured in ulp
+SMALLEST_CERTAIN_LOSS = 1e-30  # the relative bound ends here; below, errors are relative to this
+
 ORACLE_ULPS = {np.dtype(np.float32): 0, np.dtype(np.float64): 3}
 
 # Dense targets: u = t (1 - s) + s / C times a class weight has three roundings, m - x (or the logarithm) up
@@ -36,11 +42,11 @@ def ulp(value, dtype) -> np.ndarray:
 def loss_bound(expected, dtype, dense=False) -> np.ndarray:
     """A1, and the roundings of dense targets where there are any."""
     dtype = np.dtype(dtype)
-    ulps = (2 if dtype == np.float32 else 4) + ORACLE_ULPS[dtype] + (DENSE_ULPS if dense else 0)
-    relative = 5e-6 if dtype == np.float32 else 2e-13
+    ulps, relative = A1[dtype.name]
+    ulps += ORACLE_ULPS[dtype] + (DENSE_ULPS if dense else 0)
     size = np.abs(np.asarray(expected, np.float64))
     return np.where(
-        size >= 0.01, ulps * ulp(size, dtype), np.maximum(relative * size, ulps * ulp(size, dtype))
+        size >= ULPS_FROM, ulps * ulp(size, dtype), np.maximum(relative * size, ulps * ulp(size, dtype))
     )
 
 
@@ -53,8 +59,8 @@ def grad_bound(expected, targets, factor, dtype, dense=False) -> np.ndarray:
     """
     dtype = np.dtype(dtype)
     scale = np.abs(factor[:, None]) * np.abs(targets).sum(axis=1, keepdims=True)
-    absolute = 1.2e-7 if dtype == np.float32 else 4e-16 + ORACLE_ULPS[dtype] * eps(dtype) / 2
-    relative = 5e-6 if dtype == np.float32 else 2e-13
+    absolute, relative = A2[dtype.name]
+    absolute += ORACLE_ULPS[dtype] * eps(dtype) / 2
     if dense:
         return 4 * absolute * scale
     normal = np.abs(expected) >= np.finfo(dtype).tiny

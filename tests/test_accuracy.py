@@ -14,13 +14,11 @@ from __future__ import annotations
 import mpmath
 import numpy as np
 import pytest
+from bounds import A1, A2, SMALLEST_CERTAIN_LOSS, ULPS_FROM
 from cases import LAYOUTS, as_rows
 
 import xent_native as xn
 
-A1 = {"float32": (2, 5e-6), "float64": (4, 2e-13)}
-A2 = {"float32": (1.2e-7, 5e-6), "float64": (4e-16, 2e-13)}
-SMALLEST_LOSS = 1e-30
 FLOATS = ["float32", "float64"]
 
 
@@ -51,10 +49,10 @@ def check_loss(actual, exact, dtype: str, message: str) -> None:
         return
     error = float(abs(mpmath.mpf(float(actual)) - exact))
     size = float(exact)
-    if size >= 0.01:
+    if size >= ULPS_FROM:
         allowed = ulps * float(np.spacing(np.asarray(size, dtype)))
     else:
-        allowed = relative * max(size, SMALLEST_LOSS)
+        allowed = relative * max(size, SMALLEST_CERTAIN_LOSS)
     assert error <= allowed, (
         f"{message}: loss {actual!r}, exactly {size!r}: error {error:.3g}, allowed {allowed:.3g}"
     )

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from cases import CLASS_COUNTS, LAYOUTS, as_rows, logits, probabilities, row_count, rows_like
 from conftest import ISAS
+from same_bits import assert_same, bits
 
 import xent_native as xn
 
@@ -22,10 +23,6 @@ SHAPES = {
     "wide rows": (3, 200_001, "last"),
     "many wide rows": (17, 140_000, "last"),
 }
-
-
-def bits(value) -> bytes:
-    return np.asarray(value).tobytes()
 
 
 def outputs(x, y, axis, from_logits: bool, weight=None, **options) -> dict[str, bytes]:
@@ -46,11 +43,6 @@ def outputs(x, y, axis, from_logits: bool, weight=None, **options) -> dict[str, 
             threads = {"n_threads": options["n_threads"]} if "n_threads" in options else {}
             found[name] = bits(getattr(xn, name)(x, axis, **threads))
     return found
-
-
-def assert_same(actual: dict[str, bytes], expected: dict[str, bytes], message: str) -> None:
-    different = [name for name in expected if actual[name] != expected[name]]
-    assert not different, f"{message}: {', '.join(different)} differ"
 
 
 @pytest.mark.parametrize("from_logits", [True, False], ids=["logits", "probabilities"])
@@ -290,3 +282,25 @@ def test_large_gradients_of_dense_targets(dtype, rng):
         small = hess_of(t[:5000], x[:5000])
         assert grad[:5000].tobytes() == small[0].tobytes()
         assert hess[:5000].tobytes() == small[1].tobytes()
+
+
+@pytest.mark.parametrize("reduction", ["sum", "mean"])
+@pytest.mark.parametrize(
+    "name", ["few classes", "many classes", "class axis first", "class axis in the middle"]
+)
+def test_d2_sums_that_cancel(name, reduction, rng):
+    """Weights of both signs over 16 orders of magnitude: another order of additions changes most of such sums."""
+    n, classes, layout = SHAPES[name]
+    x, axis = LAYOUTS[layout](logits(n, classes, np.float32))
+    y = rows_like(rng.integers(0, classes, n), x, axis)
+    y = np.where(np.isneginf(np.take_along_axis(x, np.expand_dims(y, axis), axis).squeeze(axis)), 0, y)
+    for _ in range(10):
+        weight = rows_like(rng.standard_normal(n) * 10 ** rng.uniform(-8, 8, n), x, axis)
+        sums = {
+            xn.sparse_categorical_crossentropy(
+                y, x, True, axis=axis, sample_weight=weight, reduction=reduction, n_threads=threads
+            )
+            for threads in range(1, 9)
+        }
+        assert len(sums) == 1
+        assert np.isfinite(sums.pop())

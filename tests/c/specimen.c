@@ -242,7 +242,7 @@ truth specimen_truth(const specimen *s, int64_t row) {
 
 static void check_values(const specimen *s, const char *isa, int output, int64_t row, const expected *e,
                          const double *got) {
-    const int fused = strcmp(isa, "baseline") != 0;
+    const int fused = is_fused(isa);
     for (int64_t c = 0; c < width_of(s, output); c++) {
         double ratio;
         const int right = is_expected(got[c], e[c], s->dtype, fused, &ratio);

@@ -14,6 +14,7 @@
 
 #include <float.h>
 #include <math.h>
+#include <string.h>
 
 static const long double E = 0x1p-52L;
 
@@ -228,4 +229,13 @@ int is_expected(double got, expected e, xn_dtype dtype, int fused, double *ratio
     if (fabsl(e.value) > most / 8 && isinf(got)) return (got > 0) == (e.value > 0);
     *ratio = bound > 0 ? (double)(error / bound) : 0;
     return error <= bound;
+}
+
+int is_fused(const char *isa) {
+#if defined(__aarch64__) || defined(__FMA__)
+    (void)isa;
+    return 1;
+#else
+    return strcmp(isa, "baseline") != 0;
+#endif
 }

@@ -38,4 +38,7 @@ void truth_prob(truth *t);
 /* Whether a result is what is expected. *ratio gets its error as a fraction of the bound. */
 int is_expected(double got, expected e, xn_dtype dtype, int fused, double *ratio);
 
+/* Whether an instruction set has a fused multiply-add: all have but the baseline of CPUs that may lack it. */
+int is_fused(const char *isa);
+
 #endif

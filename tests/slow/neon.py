@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Contract D3 on another CPU: the C core for arm64 (NEON), emulated, has the bits of AVX2 and AVX-512.
+
+    python tests/slow/neon.py
+
+Builds bits.c for this machine and for arm64, runs every instruction set that there is, with 1 and with 3 threads, and
+compares the hashes of all results. Then it runs the C tests for arm64: there they hold every kernel against the truth.
+On Debian or Ubuntu it needs `apt-get install gcc-aarch64-linux-gnu qemu-user cmake`. It takes some ten minutes, most of
+them in the emulator.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+CROSS = "aarch64-linux-gnu-gcc"
+SYSROOT = "/usr/aarch64-linux-gnu"
+ON_ARM = [
+    f"-DCMAKE_C_COMPILER={CROSS}",
+    "-DCMAKE_SYSTEM_NAME=Linux",
+    "-DCMAKE_SYSTEM_PROCESSOR=aarch64",
+]
+# Of the table that every build has: on arm64 it is NEON; on x86-64 it has no fused multiply-add, and bits of its own.
+PLAIN = "baseline"
+PROBLEMS = "1"  # of each kind, in the C tests: emulated, they take 20 times as long
+
+
+def find(name: str) -> str | None:
+    """A program of this environment, which need not be on PATH, or of the system."""
+    return shutil.which(name, path=sysconfig.get_path("scripts")) or shutil.which(name)
+
+
+def tool(*names: str) -> str:
+    """The path of the first of these programs that is there; else the end."""
+    for name in names:
+        found = find(name)
+        if found:
+            return found
+    sys.exit(f"{names[0]} is missing; on Debian: apt-get install gcc-aarch64-linux-gnu qemu-user cmake")
+
+
+def run(*command: str | Path) -> str:
+    """What a command prints; if it fails, so does the script."""
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(f"{' '.join(map(str, command))}\nreturned {done.returncode}:\n{done.stdout}{done.stderr}")
+    return done.stdout
+
+
+def build(folder: Path, options: list[str], *targets: str) -> Path:
+    cmake, ninja = tool("cmake"), find("ninja")
+    if ninja:
+        options = [*options, "-G", "Ninja", f"-DCMAKE_MAKE_PROGRAM={ninja}"]
+    run(cmake, "-S", ROOT, "-B", folder, "-DXENT_PYTHON=OFF", "-DXENT_C_TESTS=ON", *options)
+    run(cmake, "--build", folder, "--parallel", "2", "--target", *targets)
+    return folder
+
+
+def hashes(*command: str | Path) -> dict[str, str]:
+    """Each output's hash, by its name."""
+    return dict(line.split("\t") for line in run(*command).splitlines())
+
+
+def differences(name: str, found: dict[str, str], expected: dict[str, str]) -> int:
+    """Prints the first few, and returns how many outputs differ."""
+    assert found.keys() == expected.keys()
+    wrong = [key for key in expected if found[key] != expected[key]]
+    print(f"{name}: {len(expected) - len(wrong)} of {len(expected)} outputs have the same bits", flush=True)
+    for key in wrong[:10]:
+        print(f"    differs: {key}")
+    return len(wrong)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--build", type=Path, help="folder for the two builds; default: a temporary one")
+    options = parser.parse_args()
+    if platform.machine() not in ("x86_64", "AMD64"):
+        sys.exit("this compares an emulated arm64 with AVX2 and AVX-512: it needs an x86-64 machine")
+    tool(CROSS)
+    qemu = [tool("qemu-aarch64", "qemu-aarch64-static"), "-L", SYSROOT]
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = options.build or Path(temporary)
+        here = build(folder / "x86-64", [], "xent_bits") / "xent_bits"
+        there = build(folder / "arm64", ON_ARM, "xent_bits", "xent_test_kernels", "xent_test_core")
+        expected = hashes(here, "avx2", "1")
+        wrong = 0
+        isas = ["avx2", *(["avx512"] if "avx512f" in Path("/proc/cpuinfo").read_text() else [])]
+        for threads in ("1", "3"):
+            for isa in isas:
+                wrong += differences(f"{isa}, {threads} threads", hashes(here, isa, threads), expected)
+            found = hashes(*qemu, there / "xent_bits", PLAIN, threads)
+            wrong += differences(f"NEON, {threads} threads", found, expected)
+        if not differences_of_plain(here, expected):
+            sys.exit("the baseline of x86-64 cannot have the same bits: the hashes do not tell results apart")
+        for name in ("xent_test_kernels", "xent_test_core"):
+            print(f"NEON, {run(*qemu, there / name, PROBLEMS).splitlines()[-1]}", flush=True)
+    return 1 if wrong else 0
+
+
+def differences_of_plain(here: Path, expected: dict[str, str]) -> int:
+    """How many outputs of this machine's baseline differ. Some must: it has no fused multiply-add."""
+    found = hashes(here, PLAIN, "1")
+    return sum(found[key] != expected[key] for key in expected)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
