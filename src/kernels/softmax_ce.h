@@ -39,6 +39,19 @@ static inline double XN_T(logit_at_label)(const xn_tile *t, int64_t row) {
     return t->label ? (double)XN_T(widened)(*XN_T(at)(&t->input, row, t->label[row])) : 0;
 }
 
+/* What turns exponentials that are lifted with `from` as their maximum into those with a larger one, `to`. Two
+ * references that are no shift differ by a power of two. Otherwise the maxima are so large that their difference is
+ * exact wherever its exponential is not 0. */
+static inline double XN_T(ce_relift)(real from, real to) {
+    const XN_T(reference) low = XN_T(refer)(from), high = XN_T(refer)(to);
+    if (low.shift == 0 && high.shift == 0) {
+        const double steps = (double)(high.magic - low.magic);
+        return steps > -1000 ? xn_from_bits((uint64_t)(1023 + (int64_t)steps) << 52) : 0;
+    }
+    const double apart = xn_exp_negative((double)from - (double)to);
+    return apart * xn_exp_reduced(XN_T(offset)(to)) * xn_exp_reduced(-XN_T(offset)(from));
+}
+
 /* Gives a part a larger maximum: its sums are brought to the new reference. */
 static inline void XN_T(ce_raise)(xn_part *p, double max) {
     if (!(max > p->max)) return;
@@ -46,10 +59,9 @@ static inline void XN_T(ce_raise)(xn_part *p, double max) {
         p->rest = 0;
         p->dot += max * p->mass; /* was taken from 0 */
     } else {
-        const double below = p->max - max;
-        const double offset = XN_T(offset)((real)max);
-        const double step = below - XN_T(offset)((real)p->max) + offset;
-        p->rest = p->rest * xn_exp_negative(step) + p->ties * xn_exp_negative(below + offset) * 0x1p60;
+        const double factor = XN_T(ce_relift)((real)p->max, (real)max);
+        const double tie = xn_exp_reduced(XN_T(offset)((real)p->max)) * 0x1p60;
+        p->rest = factor * p->rest + factor * (p->ties * tie);
         p->dot += (0.5 * max - 0.5 * p->max) * (2 * p->mass); /* halved: the difference may not fit */
     }
     p->ties = 0;
@@ -150,8 +162,21 @@ static inline void XN_T(ce_sum)(xn_part *p, double largest, const real *x, int64
     }
 }
 
-/* Adds the targets of a block to a part. m - x is halved, so that it cannot overflow: the caller's
- * targets may well be small enough for the product to fit. A target of 0 counts nothing, even at -inf. */
+/* One vector of targets: dot += u (max - x) / 2, mass += u, in float64, where a product of float32 is exact. m - x is
+ * halved, so that it cannot overflow: the caller's targets may well be small enough for the product to fit. A
+ * target of 0 counts nothing, even at -inf, and neither do the first `skip` lanes. */
+XN_INLINE void XN_T(dot_lanes)(const real *x, const real *u, ireal skip, real half_max, double *restrict dot,
+                               double *restrict mass) {
+#pragma omp simd
+    for (ireal i = 0; i < XN_LANES; i++) {
+        const real target = i < skip ? 0 : u[i];
+        const real half = XN_FMA((real)-0.5, x[i], half_max);
+        dot[i] = XN_FMA64((double)target, (double)(target == 0 ? 0 : half), dot[i]);
+        mass[i] += (double)target;
+    }
+}
+
+/* Adds the targets of a block to a part. */
 static inline void XN_T(ce_dot)(xn_part *p, const real *x, const real *u, int64_t n) {
     const real half_max = p->max == -INFINITY ? 0 : (real)(0.5 * p->max);
     double dots[XN_LANES], dot_error[XN_LANES], masses[XN_LANES], mass_error[XN_LANES];
@@ -160,33 +185,19 @@ static inline void XN_T(ce_dot)(xn_part *p, const real *x, const real *u, int64_
     XN_ZERO(masses);
     XN_ZERO(mass_error);
     for (int64_t j = 0; j < n; j += XN_T(FLUSH)) {
-        real dot[XN_T(GROUP)], mass[XN_T(GROUP)];
+        double dot[XN_LANES], mass[XN_LANES];
         XN_ZERO(dot);
         XN_ZERO(mass);
         const int64_t end = XN_T(least)(n, j + XN_T(FLUSH));
         int64_t k = j;
-        for (; k + XN_T(GROUP) <= end; k += XN_T(GROUP)) {
+        for (; k + XN_LANES <= end; k += XN_LANES) XN_T(dot_lanes)(x + k, u + k, 0, half_max, dot, mass);
+        if (k < end)
+            XN_T(dot_lanes)(x + end - XN_LANES, u + end - XN_LANES, (ireal)(k - end + XN_LANES), half_max, dot, mass);
 #pragma omp simd
-            for (int i = 0; i < XN_T(GROUP); i++) {
-                const real half = XN_FMA((real)-0.5, x[k + i], half_max);
-                dot[i] = XN_FMA(u[k + i], u[k + i] == 0 ? 0 : half, dot[i]);
-                mass[i] += u[k + i];
-            }
+        for (int i = 0; i < XN_LANES; i++) {
+            XN_T(add)(dots + i, dot_error + i, dot[i]);
+            XN_T(add)(masses + i, mass_error + i, mass[i]);
         }
-        for (int lane = 0; k < end; k += XN_LANES, lane += XN_LANES) {
-            real tail_x[XN_LANES], tail_u[XN_LANES];
-            const int64_t n_last = XN_T(least)(end - k, XN_LANES);
-            XN_T(last_vector)(tail_x, x + k + n_last, n_last, 0);
-            XN_T(last_vector)(tail_u, u + k + n_last, n_last, 0);
-#pragma omp simd
-            for (int i = 0; i < XN_LANES; i++) {
-                const real half = XN_FMA((real)-0.5, tail_x[i], half_max);
-                dot[lane + i] = XN_FMA(tail_u[i], tail_u[i] == 0 ? 0 : half, dot[lane + i]);
-                mass[lane + i] += tail_u[i];
-            }
-        }
-        XN_T(flush)(dots, dot_error, dot);
-        XN_T(flush)(masses, mass_error, mass);
     }
     p->dot += 2 * XN_T(flushed)(dots, dot_error);
     p->mass += XN_T(flushed)(masses, mass_error);

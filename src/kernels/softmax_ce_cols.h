@@ -19,7 +19,8 @@ typedef struct {
 typedef struct {
     real scale[XN_T(COL_ROWS)], log_s[XN_T(COL_ROWS)], largest[XN_T(COL_ROWS)], to_one[XN_T(COL_ROWS)];
     real mass[XN_T(COL_ROWS)], weight[XN_T(COL_ROWS)];
-    real grad_scale[XN_T(COL_ROWS)], grad_largest[XN_T(COL_ROWS)]; /* scale and largest, times weight */
+    real grad_scale[XN_T(COL_ROWS)], grad_largest[XN_T(COL_ROWS)];   /* scale and largest, times weight */
+    real whole_scale[XN_T(COL_ROWS)], whole_largest[XN_T(COL_ROWS)]; /* and times mass */
 } XN_T(cols_done);
 
 /* The references of LANES rows. */
@@ -151,7 +152,7 @@ static inline void XN_T(cols_exp)(const XN_T(cols) *s, int64_t r, real *restrict
     }
 }
 
-/* Adds the targets of a group to the sums of its rows; see ce_dot. */
+/* Adds the targets of a group to the sums of its rows; see dot_lanes. */
 static inline void XN_T(cols_dot)(XN_T(cols) *s, int64_t r, const real *group, const real *targets, int64_t n) {
     real half_max[XN_LANES];
     double dots[XN_LANES], masses[XN_LANES], dot_error[XN_LANES], mass_error[XN_LANES];
@@ -165,7 +166,7 @@ static inline void XN_T(cols_dot)(XN_T(cols) *s, int64_t r, const real *group, c
         half_max[i] = max == -INFINITY ? 0 : (real)0.5 * max;
     }
     for (int64_t c = 0; c < n; c += XN_T(COL_FLUSH)) {
-        real dot[XN_LANES], mass[XN_LANES];
+        double dot[XN_LANES], mass[XN_LANES];
         XN_ZERO(dot);
         XN_ZERO(mass);
         const int64_t end = XN_T(least)(n, c + XN_T(COL_FLUSH));
@@ -174,14 +175,14 @@ static inline void XN_T(cols_dot)(XN_T(cols) *s, int64_t r, const real *group, c
 #pragma omp simd
             for (int i = 0; i < XN_LANES; i++) {
                 const real half = XN_FMA((real)-0.5, x[i], half_max[i]);
-                dot[i] = XN_FMA(u[i], u[i] == 0 ? 0 : half, dot[i]);
-                mass[i] += u[i];
+                dot[i] = XN_FMA64((double)u[i], (double)(u[i] == 0 ? 0 : half), dot[i]);
+                mass[i] += (double)u[i];
             }
         }
 #pragma omp simd
         for (int i = 0; i < XN_LANES; i++) {
-            XN_T(add)(dots + i, dot_error + i, (double)dot[i]);
-            XN_T(add)(masses + i, mass_error + i, (double)mass[i]);
+            XN_T(add)(dots + i, dot_error + i, dot[i]);
+            XN_T(add)(masses + i, mass_error + i, mass[i]);
         }
     }
 #pragma omp simd
@@ -281,7 +282,10 @@ static inline void XN_T(cols_finish)(const xn_tile *t, XN_T(strip) strip, const 
         d->to_one[r + i] = (real)f.to_one[i];
         d->grad_scale[r + i] = (real)(f.scale[i] * scaled);
         d->grad_largest[r + i] = (real)(f.largest[i] * scaled);
-        d->mass[r + i] = dense ? (real)s->mass[r + i] : 1;
+        const double mass = dense ? s->mass[r + i] : 1;
+        d->whole_scale[r + i] = (real)(f.scale[i] * mass);
+        d->whole_largest[r + i] = (real)(f.largest[i] * mass);
+        d->mass[r + i] = (real)mass;
         d->weight[r + i] = (real)scaled;
     }
 }
@@ -324,9 +328,9 @@ static inline void XN_T(cols_grad_dense)(real *e, const real *targets, const XN_
 #pragma omp simd
         for (int i = 0; i < XN_LANES; i++) {
             const real one = e[c * XN_LANES + i], weight = d->weight[r + i];
-            const real p = d->scale[r + i] * one;
+            const real whole_p = one < 0 ? d->whole_largest[r + i] : d->whole_scale[r + i] * one;
             const real slope =
-                XN_T(ce_slope)(p, one < 0, targets[c * XN_LANES + i], d->mass[r + i], d->to_one[r + i], weight);
+                XN_T(ce_slope)(whole_p, one < 0, targets[c * XN_LANES + i], d->mass[r + i], d->to_one[r + i], weight);
             e[c * XN_LANES + i] = weight == 0 ? 0 : slope;
         }
     }

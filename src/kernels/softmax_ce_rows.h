@@ -80,11 +80,10 @@ static inline void XN_T(prob_kept)(real *restrict value, const real *x, int64_t 
     }
 }
 
-/* U p - u, times the row's weight. At the maximum: (U - u) - U (1 - p). */
-XN_INLINE real XN_T(ce_slope)(real p, int at_max, real u, real mass, real to_one, real weight) {
+/* U p - u, times the row's weight, from U p. At the maximum U p may be all but U: then (U - u) - U (1 - p). */
+XN_INLINE real XN_T(ce_slope)(real whole_p, int at_max, real u, real mass, real to_one, real weight) {
     const real there = XN_FMA(-mass, to_one, mass - u);
-    const real elsewhere = XN_FMA(p, mass, -u);
-    return weight * (at_max ? there : elsewhere);
+    return weight * (at_max && to_one < (real)0.5 ? there : whole_p - u);
 }
 
 /* Gradient of a row with one target: the probabilities, less 1 at the label. */
@@ -122,8 +121,7 @@ static inline void XN_T(ce_write_block)(const xn_tile *t, int64_t row, int64_t f
     const real *x = XN_T(inputs)(t, row, from, n, copy);
     const real max = r->max, to_one = (real)r->to_one, mass = (real)r->mass, weight = (real)r->weight;
     const real log_s = (real)r->log_s;
-    const int dense = XN_T(is_dense)(t);
-    if (t->prob.data || t->hess.data || dense) XN_T(prob_kept)(p, x, n, r, 1, kept);
+    if (t->prob.data || t->hess.data) XN_T(prob_kept)(p, x, n, r, 1, kept);
     if (t->hess.data) {
         for (int64_t j = 0; j < n; j++) space[j] = weight * mass * (p[j] * (x[j] == max ? to_one : 1 - p[j]));
         if (r->weight == 0) memset(space, 0, sizeof space);
@@ -138,8 +136,9 @@ static inline void XN_T(ce_write_block)(const xn_tile *t, int64_t row, int64_t f
     real *grad = XN_T(ce_grad_room)(t, row, from, space, stream);
     if (r->weight == 0) {
         memset(grad, 0, (size_t)n * sizeof(real));
-    } else if (dense) {
+    } else if (XN_T(is_dense)(t)) {
         const real *u = XN_T(targets)(t, row, from, n, buffer);
+        XN_T(prob_kept)(p, x, n, r, r->mass, kept);
         for (int64_t j = 0; j < n; j++) grad[j] = XN_T(ce_slope)(p[j], x[j] == max, u[j], mass, to_one, weight);
     } else {
         XN_T(prob_kept)(grad, x, n, r, r->weight, kept);
