@@ -15,8 +15,9 @@ const xn_kernel_table *xn_kernels(void);
 enum { XN_LEVEL_BASELINE, XN_LEVEL_AVX2, XN_LEVEL_AVX512 };
 int xn_cpu_level(void);
 
-/* tiles.c: runs job(context, 0 .. jobs - 1), each once, in any order, on any thread. */
-typedef void xn_job(void *context, int64_t job);
+/* tiles.c: runs job(context, 0 .. jobs - 1, thread), each once, in any order, on any thread. Threads count from 0 and
+ * are fewer than xn_threads(work.n_threads) + 1. */
+typedef void xn_job(void *context, int64_t job, int thread);
 typedef struct {
     int64_t jobs;
     int64_t elements_per_job;

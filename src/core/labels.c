@@ -124,7 +124,8 @@ static void check_span(const check_context *c, xn_span span, checked *result) {
     }
 }
 
-static void check_job(void *context, int64_t job) {
+static void check_job(void *context, int64_t job, int thread) {
+    (void)thread;
     const check_context *c = context;
     checked *result = c->results + job;
     const int64_t tiles = c->plan.runs * c->plan.tiles_per_run;

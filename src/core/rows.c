@@ -5,12 +5,13 @@
 #include "core.h"
 
 enum {
-    TILE_BYTES = 32768,
     JOB_ELEMENTS = 16384, /* the least that a thread takes at a time, */
     JOBS = 64, /* and about how many jobs there are before they get larger, */
     MOST_ELEMENTS = 262144, /* up to this: a kernel fetches ahead, which is lost where another thread goes on */
     MOST_JOBS = 32768, /* bounds the memory for their sums: 256 KB */
-    STREAM_BYTES = 1 << 24 /* gradients of this size and more go past the cache */
+    SCRATCH_BYTES = 5 << 18, /* for exponentials of long rows, of all threads together */
+    SCRATCH_MARGIN = 4096,   /* elements of a row's scratch beside its own: the last block may be incomplete */
+    STREAM_BYTES = 1 << 24   /* gradients of this size and more go past the cache */
 };
 
 int xn_element_size(xn_dtype dtype) {
@@ -22,10 +23,16 @@ int xn_rows_are_vectors(const xn_problem *p) {
     return p->classes_last && p->classes > XN_FEW_CLASSES;
 }
 
-/* Rows that a kernel is given at once: about 32 KB of them when widened, so that half types are summed in the order
- * of float32; at least what it packs together. */
+/* Elements that a thread takes at a time. */
+static int64_t job_elements(const xn_problem *p) {
+    const int64_t share = p->outer * p->inner / JOBS * p->classes;
+    return share < JOB_ELEMENTS ? JOB_ELEMENTS : share > MOST_ELEMENTS ? MOST_ELEMENTS : share;
+}
+
+/* Rows that a kernel is given at once: half a job or less, so that few are ends, where nothing overlaps; for the
+ * kernels that pack them, a multiple of what they pack. Half types are cut like float32, whose sums they have. */
 static int64_t tile_rows(const xn_problem *p) {
-    const int64_t rows = TILE_BYTES / (p->classes * (p->dtype == XN_FLOAT64 ? 8 : 4));
+    const int64_t rows = job_elements(p) / 2 / p->classes;
     const int64_t least = xn_rows_are_vectors(p) ? 1 : XN_COL_TILE;
     return rows < least ? least : rows > XN_ROW_TILE ? XN_ROW_TILE : rows / least * least;
 }
@@ -38,8 +45,7 @@ xn_plan xn_plan_rows(const xn_problem *p, int64_t rows_per_tile) {
     plan.tiles_per_run = (plan.run_rows + rows_per_tile - 1) / rows_per_tile;
     const int64_t tiles = plan.runs * plan.tiles_per_run;
     const int64_t elements = (plan.run_rows < rows_per_tile ? plan.run_rows : rows_per_tile) * p->classes;
-    int64_t wanted = elements * tiles / JOBS;
-    wanted = wanted < JOB_ELEMENTS ? JOB_ELEMENTS : wanted > MOST_ELEMENTS ? MOST_ELEMENTS : wanted;
+    const int64_t wanted = job_elements(p);
     plan.tiles_per_job = elements < wanted && elements > 0 ? wanted / elements : 1;
     if (plan.tiles_per_job * MOST_JOBS < tiles) plan.tiles_per_job = (tiles + MOST_JOBS - 1) / MOST_JOBS;
     plan.jobs = (tiles + plan.tiles_per_job - 1) / plan.tiles_per_job;
@@ -112,16 +118,34 @@ typedef struct {
     xn_kernel *kernel;
     xn_plan plan;
     double grad_scale;
-    double *sums; /* [jobs] */
+    double *sums;  /* [jobs] */
+    char *scratch; /* [threads][scratch_bytes], or NULL */
+    int64_t scratch_bytes;
 } rows_context;
 
-static double run_tile(const rows_context *c, xn_span span) {
+/* Long rows are visited twice for their gradient; in a scratch they leave their exponentials. It is bounded for all
+ * threads together, and does without where there is no memory: only the time depends on it. */
+static void find_scratch(rows_context *c) {
+    const xn_problem *p = c->p;
+    const int64_t whole = (p->classes + SCRATCH_MARGIN) * (p->dtype == XN_FLOAT64 ? 8 : 4);
+    const int threads = xn_threads(p->n_threads);
+    const int64_t share = SCRATCH_BYTES / threads / 64 * 64;
+    c->scratch_bytes = whole < share ? (whole + 63) / 64 * 64 : share;
+    if (!p->grad.data || !xn_rows_are_vectors(p) || whole <= XN_KEPT_BYTES || share <= 2 * XN_KEPT_BYTES) return;
+    c->scratch = malloc((size_t)(threads * c->scratch_bytes));
+}
+
+static double run_tile(const rows_context *c, xn_span span, int thread) {
     int64_t label[XN_ROW_TILE];
     double weight[XN_ROW_TILE], loss[XN_ROW_TILE], lse[XN_ROW_TILE];
     const int has_targets = c->p->labels.data || c->p->target.data;
     xn_tile tile;
     xn_fill_tile(c->p, &c->plan, span, &tile, label, weight);
     tile.grad_scale = c->grad_scale;
+    if (c->scratch) {
+        tile.scratch = c->scratch + thread * c->scratch_bytes;
+        tile.scratch_bytes = c->scratch_bytes;
+    }
     tile.loss = has_targets ? loss : NULL;
     tile.lse = c->p->lse.data ? lse : NULL;
     c->kernel(&tile);
@@ -130,12 +154,12 @@ static double run_tile(const rows_context *c, xn_span span) {
     return has_targets ? xn_tile_sum(loss, span.rows) : 0;
 }
 
-static void run_job(void *context, int64_t job) {
+static void run_job(void *context, int64_t job, int thread) {
     const rows_context *c = context;
     const int64_t tiles = c->plan.runs * c->plan.tiles_per_run, first = job * c->plan.tiles_per_job;
     double sum = 0;
     for (int64_t tile = first; tile < tiles && tile < first + c->plan.tiles_per_job; tile++)
-        sum += run_tile(c, xn_span_of(&c->plan, tile));
+        sum += run_tile(c, xn_span_of(&c->plan, tile), thread);
     c->sums[job] = sum;
 }
 
@@ -156,15 +180,17 @@ xn_status xn_run_rows(xn_problem *p, xn_kernel *kernel) {
     const double divisor = xn_divisor(p->reduction, &count);
     const double scale = divisor == 0 ? 0 : 1 / divisor;
     double few[8], *many = NULL;
-    rows_context c = {p, kernel, xn_plan_rows(p, tile_rows(p)), scale, few};
+    rows_context c = {p, kernel, xn_plan_rows(p, tile_rows(p)), scale, few, NULL, 0};
     if (c.plan.jobs > (int64_t)(sizeof few / sizeof few[0])) {
         c.sums = many = malloc((size_t)c.plan.jobs * sizeof(double));
         if (!many) return XN_NO_MEMORY;
     }
+    find_scratch(&c);
     const xn_work work = {c.plan.jobs, c.plan.elements_per_job, p->n_threads, p->interrupted};
     const xn_status status = xn_run_jobs(work, run_job, &c);
     const double sum = status == XN_OK ? xn_sum(c.sums, c.plan.jobs) : 0;
     p->reduced = divisor == 0 ? 0 : sum / divisor;
+    free(c.scratch);
     free(many);
     return status;
 }

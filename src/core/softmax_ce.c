@@ -21,14 +21,16 @@ static xn_tile segment_of(const wide_row *w, int64_t segment) {
     return tile;
 }
 
-static void scan_segment(void *context, int64_t segment) {
+static void scan_segment(void *context, int64_t segment, int thread) {
+    (void)thread;
     const wide_row *w = context;
     xn_tile tile = segment_of(w, segment);
     tile.part = w->parts + segment;
     w->kernels->softmax_ce_scan[w->p->dtype](&tile);
 }
 
-static void write_segment(void *context, int64_t segment) {
+static void write_segment(void *context, int64_t segment, int thread) {
+    (void)thread;
     const wide_row *w = context;
     xn_tile tile = segment_of(w, segment);
     if (segment > 0) tile.loss = tile.lse = NULL;
@@ -55,7 +57,7 @@ static xn_status run_wide_row(wide_row *w, const xn_plan *plan, int64_t row, dou
     if (planes) {
         status = xn_run_jobs(work, write_segment, w);
     } else {
-        write_segment(w, 0);
+        write_segment(w, 0, 0);
     }
     if (status == XN_OK && p->loss.data) xn_store_rows(&p->loss, plan, span, loss);
     if (status == XN_OK && p->lse.data) xn_store_rows(&p->lse, plan, span, &lse);

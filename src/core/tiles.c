@@ -128,10 +128,10 @@ typedef struct {
     atomic_int stop;
 } crew;
 
-static void run_one(crew *c, int64_t job, int is_caller) {
+static void run_one(crew *c, int64_t job, int thread) {
     if (atomic_load_explicit(&c->stop, memory_order_relaxed)) return;
-    c->job(c->context, job);
-    if (!is_caller || !c->work->interrupted) return;
+    c->job(c->context, job, thread);
+    if (thread != 0 || !c->work->interrupted) return;
     c->unasked += c->work->elements_per_job;
     if (c->unasked < ASK_ELEMENTS) return;
     c->unasked = 0;
@@ -144,9 +144,9 @@ xn_status xn_run_jobs(xn_work work, xn_job *job, void *context) {
 #ifdef _OPENMP
     if (threads > 1) {
 #pragma omp parallel for schedule(dynamic) num_threads(threads)
-        for (int64_t i = 0; i < work.jobs; i++) run_one(&c, i, omp_get_thread_num() == 0);
+        for (int64_t i = 0; i < work.jobs; i++) run_one(&c, i, omp_get_thread_num());
     }
 #endif
-    for (int64_t i = 0; threads == 1 && i < work.jobs; i++) run_one(&c, i, 1);
+    for (int64_t i = 0; threads == 1 && i < work.jobs; i++) run_one(&c, i, 0);
     return atomic_load(&c.stop) ? XN_INTERRUPTED : XN_OK;
 }

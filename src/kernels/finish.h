@@ -47,8 +47,8 @@ XN_INLINE uint64_t xn_to_bits(double value) {
     return bits;
 }
 
-/* exp(r) for |r| <= ln 2 / 2. */
-XN_INLINE double xn_exp_reduced(double r) {
+/* (exp(r) - 1) / r for |r| <= ln 2 / 2. */
+XN_INLINE double xn_exp_slope(double r) {
     double p = 0x1.af38a9b0ec855p-26;
     p = XN_FMA64(p, r, 0x1.289185613a3d6p-22);
     p = XN_FMA64(p, r, 0x1.71de0dae63bb3p-19);
@@ -59,8 +59,12 @@ XN_INLINE double xn_exp_reduced(double r) {
     p = XN_FMA64(p, r, 0x1.5555555553d63p-5);
     p = XN_FMA64(p, r, 0x1.5555555555556p-3);
     p = XN_FMA64(p, r, 0x1.0000000000001p-1);
-    p = XN_FMA64(p, r, 1.0);
     return XN_FMA64(p, r, 1.0);
+}
+
+/* exp(r) for |r| <= ln 2 / 2. */
+XN_INLINE double xn_exp_reduced(double r) {
+    return XN_FMA64(xn_exp_slope(r), r, 1.0);
 }
 
 /* exp(d) for d <= 0: 0 below -700, where no sum would notice. NaN stays NaN. */

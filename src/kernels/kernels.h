@@ -9,6 +9,7 @@
 
 enum {
     XN_SEGMENT = 32768, /* classes of a wide row that are summed apart: fixes the bits, and what threads share */
+    XN_KEPT_BYTES = 65536, /* of exponentials that the kernels keep on the stack */
     XN_ROW_TILE = 512,  /* most rows in a tile */
     XN_COL_TILE = 64,   /* tiles of the cols kernels are multiples of this: of what they pack at once */
     XN_FEW_CLASSES = 112 /* up to here lanes over rows are faster; also the most classes in a packed block. The same
@@ -48,6 +49,8 @@ typedef struct {
     double *loss, *lse;         /* [rows], or NULL */
     xn_plane grad, hess, prob, log_prob;
     int streams;                /* the gradient is larger than the cache, and not the input itself */
+    void *scratch;              /* of this thread, for exponentials between two visits of a row, or NULL */
+    int64_t scratch_bytes;
     xn_part *part;              /* softmax_ce_scan and softmax_ce_write: sums of the segment, of the row */
     int64_t from, to;           /* softmax_ce_scan and softmax_ce_write: the segment's classes */
 } xn_tile;

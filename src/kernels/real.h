@@ -62,11 +62,13 @@
 enum {
     XN_T(LANES) = XN_LANES,         /* one virtual vector: 64 bytes */
     XN_T(GROUP) = 4 * XN_LANES,     /* vectors in flight at once, to hide the latency of exp */
-    XN_T(FLUSH) = 32 * XN_LANES,    /* elements summed in `real` lanes before they go on in double */
+    XN_T(FLUSH) = 64 * XN_LANES,    /* elements summed in `real` lanes before they go on in double */
+    XN_T(DOTS) = XN_REAL == 32 ? XN_T(FLUSH) : XN_T(GROUP), /* products summed before float64 carries its errors */
     XN_T(BLOCK) = 128 * XN_LANES,   /* elements whose maximum is taken before they are exponentiated: 8 KB */
     XN_T(COL_ROWS) = 4 * XN_LANES,  /* most rows in a packed block, */
     XN_T(PACKED) = XN_T(COL_ROWS) *XN_FEW_CLASSES, /* and the elements in it: 28 KB */
-    XN_T(KEPT) = 1024 * XN_LANES,   /* exponentials kept from the first visit of a row to the second: 64 KB */
+    XN_T(KEPT) = XN_KEPT_BYTES / (int)sizeof(real), /* exponentials kept from the first visit to the second */
+    XN_T(SLOTS) = 128,              /* most blocks of them */
     XN_T(NEAR) = 512 * XN_LANES,    /* of short rows: so many as stay in the first-level cache */
-    XN_T(COL_FLUSH) = 8             /* classes summed in `real` lanes before they go on in double (cols) */
+    XN_T(COL_FLUSH) = 16             /* classes summed in `real` lanes before they go on in double (cols) */
 };

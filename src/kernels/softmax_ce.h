@@ -77,34 +77,42 @@ static inline void XN_T(ce_merge)(xn_part *into, xn_part other) {
     into->mass += other.mass;
 }
 
-/* One vector: sum += lifted(x) where x is below the maximum, count += 1 where it equals it. The first `skip`
- * lanes count nothing. e, unless NULL, gets the exponentials, and -1 at the maximum. NULL or not, and 0 or not,
+/* Sums of exponentials in their two parts, see vmath.h, four vectors of each. */
+typedef struct {
+    real whole[XN_T(GROUP)], excess[XN_T(GROUP)];
+} XN_T(sums);
+
+/* One vector: adds lifted(x) to the sums where x is below the maximum, and 1 to count where it equals it. The first
+ * `skip` lanes count nothing. e, unless NULL, gets the exponentials, and -1 at the maximum. NULL or not, and 0 or not,
  * are constants to the callers. */
-XN_INLINE void XN_T(sum_lanes)(const real *x, ireal skip, real max, XN_T(reference) ref, real *restrict sum,
-                               ireal *restrict count, real *restrict e) {
+XN_INLINE void XN_T(sum_lanes)(const real *x, ireal skip, real max, XN_T(reference) ref, XN_T(sums) *restrict sums,
+                               int lane, ireal *restrict count, real *restrict e) {
 #pragma omp simd
     for (ireal i = 0; i < XN_LANES; i++) {
         const real value = i < skip ? -INFINITY : x[i];
         const ireal tie = -(ireal)(value == max);
         const XN_T(power) p = XN_T(lifted_parts)(value - ref.shift, ref.lowest, ref.magic);
-        const real scale = XN_T(from_bits)(p.scale & ~tie);
-        sum[i] = XN_FMA(p.mantissa, scale, sum[i]);
+        const real scale = XN_T(from_bits)(p.scale & ~tie), lean = p.r * scale;
+        sums->whole[lane + i] += scale;
+        sums->excess[lane + i] = XN_FMA(p.slope, lean, sums->excess[lane + i]);
         count[i] -= tie;
         if (e) {
-            const real marked = value == max ? -1 : p.mantissa * scale;
+            const real marked = value == max ? -1 : XN_FMA(p.slope, lean, scale);
             e[i] = i >= skip ? marked : e[i];
         }
     }
 }
 
 /* The same where all are known to be below it, and the reference is no shift. */
-XN_INLINE void XN_T(sum_lanes_below)(const real *x, XN_T(reference) ref, real *restrict sum, real *restrict e) {
+XN_INLINE void XN_T(sum_lanes_below)(const real *x, XN_T(reference) ref, XN_T(sums) *restrict sums, int lane,
+                                     real *restrict e) {
 #pragma omp simd
     for (int i = 0; i < XN_LANES; i++) {
         const XN_T(power) p = XN_T(lifted_parts)(x[i], ref.lowest, ref.magic);
-        const real scale = XN_T(from_bits)(p.scale);
-        sum[i] = XN_FMA(p.mantissa, scale, sum[i]);
-        if (e) e[i] = p.mantissa * scale;
+        const real scale = XN_T(from_bits)(p.scale), lean = p.r * scale;
+        sums->whole[lane + i] += scale;
+        sums->excess[lane + i] = XN_FMA(p.slope, lean, sums->excess[lane + i]);
+        if (e) e[i] = XN_FMA(p.slope, lean, scale);
     }
 }
 
@@ -120,26 +128,28 @@ XN_INLINE void XN_T(ce_sum_lanes)(int below, xn_part *p, const real *x, int64_t 
     XN_ZERO(error);
     XN_ZERO(count);
     for (int64_t j = 0; j < n; j += XN_T(FLUSH)) {
-        real sum[XN_T(GROUP)];
-        XN_ZERO(sum);
+        XN_T(sums) sums;
+        XN_ZERO(sums.whole);
+        XN_ZERO(sums.excess);
         const int64_t end = XN_T(least)(n, j + XN_T(FLUSH));
         int64_t k = j;
         for (; k + XN_T(GROUP) <= end; k += XN_T(GROUP)) {
             for (int lane = 0; lane < XN_T(GROUP); lane += XN_LANES) {
                 const int64_t at = k + lane;
                 XN_T(fetch)(x, at + ahead);
-                if (below) XN_T(sum_lanes_below)(x + at, ref, sum + lane, e ? e + at : NULL);
-                if (!below) XN_T(sum_lanes)(x + at, 0, max, ref, sum + lane, count, e ? e + at : NULL);
+                if (below) XN_T(sum_lanes_below)(x + at, ref, &sums, lane, e ? e + at : NULL);
+                if (!below) XN_T(sum_lanes)(x + at, 0, max, ref, &sums, lane, count, e ? e + at : NULL);
             }
         }
         int lane = 0;
         for (; k + XN_LANES <= end; k += XN_LANES, lane += XN_LANES)
-            XN_T(sum_lanes)(x + k, 0, max, ref, sum + lane, count, e ? e + k : NULL);
+            XN_T(sum_lanes)(x + k, 0, max, ref, &sums, lane, count, e ? e + k : NULL);
         if (k < end) { /* with the elements before it: they exist, see lanes.h */
             const int64_t at = end - XN_LANES;
-            XN_T(sum_lanes)(x + at, (ireal)(k - at), max, ref, sum + lane, count, e ? e + at : NULL);
+            XN_T(sum_lanes)(x + at, (ireal)(k - at), max, ref, &sums, lane, count, e ? e + at : NULL);
         }
-        XN_T(flush)(total, error, sum);
+        XN_T(flush)(total, error, sums.whole);
+        XN_T(flush)(total, error, sums.excess);
     }
     int64_t ties = 0;
     for (int i = 0; i < XN_LANES; i++) ties += count[i];
@@ -184,11 +194,11 @@ static inline void XN_T(ce_dot)(xn_part *p, const real *x, const real *u, int64_
     XN_ZERO(dot_error);
     XN_ZERO(masses);
     XN_ZERO(mass_error);
-    for (int64_t j = 0; j < n; j += XN_T(FLUSH)) {
+    for (int64_t j = 0; j < n; j += XN_T(DOTS)) {
         double dot[XN_LANES], mass[XN_LANES];
         XN_ZERO(dot);
         XN_ZERO(mass);
-        const int64_t end = XN_T(least)(n, j + XN_T(FLUSH));
+        const int64_t end = XN_T(least)(n, j + XN_T(DOTS));
         int64_t k = j;
         for (; k + XN_LANES <= end; k += XN_LANES) XN_T(dot_lanes)(x + k, u + k, 0, half_max, dot, mass);
         if (k < end)
@@ -205,20 +215,28 @@ static inline void XN_T(ce_dot)(xn_part *p, const real *x, const real *u, int64_
 
 /* Exponentials that the first visit to some rows leaves to the second: of whole rows, or of the last blocks of a
  * long one. */
-enum { XN_T(SLOTS) = XN_T(KEPT) / XN_T(BLOCK) };
 typedef struct {
-    real margin[XN_LANES];
-    real e[XN_T(KEPT)];
+    real *e; /* in the tile's scratch or in `own`; LANES elements before it are there, too */
+    int64_t slots;
     real max[XN_T(SLOTS)]; /* of rows of several blocks: the maximum that a block was summed with */
+    real own[XN_LANES + XN_T(KEPT)];
 } XN_T(kept);
+
+static inline void XN_T(keep)(XN_T(kept) *kept, const xn_tile *t) {
+    kept->e = kept->own + XN_LANES;
+    kept->slots = XN_T(KEPT) / XN_T(BLOCK);
+    if (!t->scratch) return;
+    kept->e = (real *)t->scratch + XN_LANES;
+    kept->slots = XN_T(least)(XN_T(SLOTS), (t->scratch_bytes / (int64_t)sizeof(real) - XN_LANES) / XN_T(BLOCK));
+}
 
 static inline int64_t XN_T(blocks)(const xn_tile *t) {
     return (t->classes + XN_T(BLOCK) - 1) / XN_T(BLOCK);
 }
 
 /* Where the block at class j of the i-th row is kept, if rows have several blocks. */
-static inline int64_t XN_T(slot)(const xn_tile *t, int64_t i, int64_t j) {
-    return (i * XN_T(blocks)(t) + j / XN_T(BLOCK)) % XN_T(SLOTS);
+static inline int64_t XN_T(slot)(const xn_tile *t, const XN_T(kept) *kept, int64_t i, int64_t j) {
+    return (i * XN_T(blocks)(t) + j / XN_T(BLOCK)) % kept->slots;
 }
 
 /* Classes [from, to) of a row, at most one segment. The row is the i-th in `kept`, which may be NULL. */
@@ -228,7 +246,7 @@ static inline void XN_T(ce_scan)(const xn_tile *t, int64_t row, int64_t from, in
     real buffer[XN_T(BLOCK) + XN_LANES], copy[XN_T(BLOCK) + XN_LANES];
     const int dense = XN_T(is_dense)(t) && !XN_T(is_dropped)(t, row);
     for (int64_t j = from; j < to; j += XN_T(BLOCK)) {
-        const int64_t n = XN_T(least)(to - j, XN_T(BLOCK)), slot = XN_T(slot)(t, i, j);
+        const int64_t n = XN_T(least)(to - j, XN_T(BLOCK)), slot = kept ? XN_T(slot)(t, kept, i, j) : 0;
         const real *x = XN_T(inputs)(t, row, j, n, copy);
         const double largest = (double)XN_T(largest)(x, n);
         XN_T(ce_raise)(part, largest);

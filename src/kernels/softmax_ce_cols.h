@@ -98,8 +98,8 @@ XN_INLINE void XN_T(cols_sum_vector)(int keep, const xn_tile *t, XN_T(strip) str
         rest[i] = error[i] = 0;
     }
     for (int64_t c = 0; c < n; c += XN_T(COL_FLUSH)) {
-        real sum[XN_VECTOR];
-        for (int i = 0; i < XN_VECTOR; i++) sum[i] = 0;
+        real whole[XN_VECTOR], excess[XN_VECTOR];
+        for (int i = 0; i < XN_VECTOR; i++) whole[i] = excess[i] = 0;
         const int64_t end = XN_T(least)(n, c + XN_T(COL_FLUSH));
         for (int64_t k = c; k < end; k++) {
             real *x = group + k * XN_LANES + lane;
@@ -108,14 +108,18 @@ XN_INLINE void XN_T(cols_sum_vector)(int keep, const xn_tile *t, XN_T(strip) str
             for (int i = 0; i < XN_VECTOR; i++) {
                 const ireal tie = -(ireal)(x[i] == max[i]);
                 const XN_T(power) e = XN_T(lifted_parts)(x[i] - shift[i], lowest[i], magic[i]);
-                const real scale = XN_T(from_bits)(e.scale & ~tie);
-                sum[i] = XN_FMA(e.mantissa, scale, sum[i]);
+                const real scale = XN_T(from_bits)(e.scale & ~tie), lean = e.r * scale;
+                whole[i] += scale;
+                excess[i] = XN_FMA(e.slope, lean, excess[i]);
                 count[i] -= tie;
-                if (keep) x[i] = x[i] == max[i] ? -1 : e.mantissa * scale;
+                if (keep) x[i] = x[i] == max[i] ? -1 : XN_FMA(e.slope, lean, scale);
             }
         }
 #pragma omp simd
-        for (int i = 0; i < XN_VECTOR; i++) XN_T(add)(rest + i, error + i, (double)sum[i]);
+        for (int i = 0; i < XN_VECTOR; i++) {
+            XN_T(add)(rest + i, error + i, (double)whole[i]);
+            XN_T(add)(rest + i, error + i, (double)excess[i]);
+        }
     }
 #pragma omp simd
     for (int i = 0; i < XN_VECTOR; i++) {
@@ -401,14 +405,15 @@ static inline void XN_T(cols_write)(const xn_tile *t, XN_T(strip) strip, const X
         XN_T(unpack)(&t->hess, out->lanes, strip, from, n);
     }
     if (!t->grad.data) return;
-    for (int64_t r = 0; r < strip.padded; r += XN_LANES) {
+    for (int64_t r = 0; r < strip.padded; r += XN_LANES) { /* each leaves while the next is computed */
         if (XN_T(is_dense)(t)) {
             XN_T(cols_grad_dense)(block + r * n, targets + r * n, d, r, n);
         } else {
             XN_T(cols_grad_label)(t, strip, block + r * n, s, d, r, from, n);
         }
+        const XN_T(strip) group = {strip.first + r, XN_T(least)(strip.rows - r, XN_LANES), XN_LANES};
+        XN_T(cols_put_grad)(t, group, block + r * n, out, from, n, stream);
     }
-    XN_T(cols_put_grad)(t, strip, block, out, from, n, stream);
 }
 
 static void XN_T(softmax_ce_cols)(const xn_tile *t) {

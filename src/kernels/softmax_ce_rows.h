@@ -48,8 +48,8 @@ static inline void XN_T(find_kept)(XN_T(exps) *found, const xn_tile *t, const XN
         found->e = kept->e + i * t->classes + j;
         return;
     }
-    if (XN_T(blocks)(t) - j / XN_T(BLOCK) > XN_T(SLOTS)) return;
-    const int64_t slot = XN_T(slot)(t, i, j);
+    if (XN_T(blocks)(t) - j / XN_T(BLOCK) > kept->slots) return;
+    const int64_t slot = XN_T(slot)(t, kept, i, j);
     const real *e = kept->e + slot * XN_T(BLOCK) + j % XN_T(BLOCK), max = kept->max[slot];
     if (max != r->max) {
         const XN_T(reference) ref = XN_T(refer)(max);
@@ -165,20 +165,21 @@ static inline void XN_T(ce_write_end)(const xn_tile *t, XN_T(stream) *stream) {
 }
 
 /* Rows that are summed before the first of them is written: as many as are finished at once, or can be kept. */
-static inline int64_t XN_T(rows_together)(const xn_tile *t) {
-    if (!XN_T(wants_planes)(t)) return XN_FINISH;
+static inline int64_t XN_T(rows_together)(const xn_tile *t, const XN_T(kept) *kept) {
+    if (!kept) return XN_FINISH;
     const int64_t blocks = XN_T(blocks)(t);
-    const int64_t fitting = blocks == 1 ? XN_T(NEAR) / t->classes : XN_T(SLOTS) / blocks;
+    const int64_t fitting = blocks == 1 ? XN_T(NEAR) / t->classes : kept->slots / blocks;
     return fitting < 1 ? 1 : XN_T(least)(fitting, XN_FINISH);
 }
 
 static void XN_T(softmax_ce_rows)(const xn_tile *t) {
     const int writes = XN_T(wants_planes)(t);
-    const int64_t group = XN_T(rows_together)(t);
     xn_part part[XN_FINISH];
     XN_T(row) done[XN_FINISH];
     XN_T(stream) stream;
     XN_T(kept) space, *kept = writes ? &space : NULL;
+    if (kept) XN_T(keep)(kept, t);
+    const int64_t group = XN_T(rows_together)(t, kept);
     XN_T(stream_start)(&stream);
     for (int64_t first = 0; first < t->rows; first += group) {
         const int n = (int)XN_T(least)(t->rows - first, group);

@@ -69,24 +69,26 @@ XN_INLINE double XN_T(offset)(real max) {
     return XN_FMA64(n, -XN_LN2_LO, XN_FMA64(n, -XN_LN2_HI, (double)direct));
 }
 
-XN_INLINE real XN_T(exp_reduced)(real r) {
+/* (exp(r) - 1) / r for |r| <= ln 2 / 2. */
+XN_INLINE real XN_T(exp_slope)(real r) {
 #if XN_REAL == 32
     real p = 0x1.6d110ap-10f;
     p = XN_FMA(p, r, 0x1.120b6ep-7f);
     p = XN_FMA(p, r, 0x1.55551ap-5f);
     p = XN_FMA(p, r, 0x1.5554dcp-3f);
     p = XN_FMA(p, r, 0.5f);
-    p = XN_FMA(p, r, 1.0f);
     return XN_FMA(p, r, 1.0f);
 #else
-    return xn_exp_reduced(r);
+    return xn_exp_slope(r);
 #endif
 }
 
-/* exp in two factors, the second a power of two: their product is exact unless it underflows. */
+/* An exponential in parts: scale (1 + r slope), where scale is a power of two or 0. So the product of r and scale is
+ * exact. A sum that takes scale and scale r slope apart loses a third of what one of whole exponentials loses:
+ * sums of powers of two are next to exact. */
 typedef struct {
-    real mantissa;
-    ireal scale; /* bits of 2^n, or of 0 */
+    real r, slope;
+    ireal scale; /* its bits */
 } XN_T(power);
 
 XN_INLINE XN_T(power) XN_T(lifted_parts)(real d, real lowest, real magic) {
@@ -94,12 +96,13 @@ XN_INLINE XN_T(power) XN_T(lifted_parts)(real d, real lowest, real magic) {
     const real k = XN_FMA(d, XN_REAL_LOG2E, magic);
     const real n = k - magic;
     const real r = XN_FMA(n, -XN_REAL_LN2_LO, XN_FMA(n, -XN_REAL_LN2_HI, d));
-    return (XN_T(power)){XN_T(exp_reduced)(r), (ireal)((ureal)XN_T(to_bits)(k) << XN_MANTISSA)};
+    return (XN_T(power)){r, XN_T(exp_slope)(r), (ireal)((ureal)XN_T(to_bits)(k) << XN_MANTISSA)};
 }
 
 XN_INLINE real XN_T(lifted)(real x, real shift, real lowest, real magic) {
     const XN_T(power) e = XN_T(lifted_parts)(x - shift, lowest, magic);
-    return e.mantissa * XN_T(from_bits)(e.scale);
+    const real scale = XN_T(from_bits)(e.scale);
+    return XN_FMA(e.slope, e.r * scale, scale);
 }
 
 /* log(1 + f) - and e ln 2 more - for sqrt(1/2) - 1 <= f <= sqrt(2) - 1. */
