@@ -14,8 +14,17 @@ static inline XN_T(stored) *XN_T(at)(const xn_plane *plane, int64_t row, int64_t
 }
 
 /* Asks for the line of x[j], which may lie beyond the end: fetching never faults. */
-XN_INLINE void XN_T(fetch)(const void *x, int64_t j) {
-    __builtin_prefetch((const void *)((uintptr_t)x + (uintptr_t)j * sizeof(XN_T(stored))));
+XN_INLINE void XN_T(fetch)(const XN_T(stored) *x, int64_t j) {
+    __builtin_prefetch((const void *)((uintptr_t)x + (uintptr_t)j * sizeof *x));
+}
+
+/* The same from an element's copy as `real`; only where there is none, and the element itself was given. */
+XN_INLINE void XN_T(fetch_near)(const real *x, int64_t j) {
+#if XN_STORED == XN_STORED_REAL
+    XN_T(fetch)(x, j);
+#else
+    (void)x, (void)j;
+#endif
 }
 
 /* The last n < LANES elements before `end` as a vector, behind elements that become `pad`. It loads the LANES
@@ -115,6 +124,7 @@ static inline const real *XN_T(elements)(const xn_plane *plane, int64_t row, int
 #endif
     for (int i = 0; i < XN_LANES; i++) space[i] = 0;
     if (plane->cls == 1) {
+        for (int64_t j = 0; j < n; j += 64 / (int64_t)sizeof *x) XN_T(fetch)(x, n + j);
         XN_T(widen)(space + XN_LANES, x, n);
     } else {
         for (int64_t j = 0; j < n; j++) space[XN_LANES + j] = XN_T(widened)(x[j * plane->cls]);

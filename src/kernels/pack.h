@@ -16,6 +16,17 @@ static inline XN_T(strip) XN_T(strip_at)(const xn_tile *t, int64_t first) {
     return (XN_T(strip)){first, rows, (rows + XN_LANES - 1) / XN_LANES * XN_LANES};
 }
 
+/* Asks for a line of the strip after this one: as many calls, one for each class of each group of rows, as a strip has
+ * lines. Spread over the arithmetic they keep memory busy meanwhile. */
+XN_INLINE void XN_T(fetch_strip)(const xn_plane *plane, XN_T(strip) strip, int64_t r, int64_t cls, int64_t n) {
+    const XN_T(stored) *x = (const XN_T(stored) *)plane->data;
+    if (plane->cls == 1) {
+        XN_T(fetch)(x, (strip.first + XN_T(COL_ROWS))*plane->row + r * n + cls * XN_LANES);
+    } else {
+        XN_T(fetch)(x, (strip.first + strip.rows + r) * plane->row + cls * plane->cls);
+    }
+}
+
 /* Where row r of a strip lies in a block of n classes, at class 0. */
 static inline int64_t XN_T(packed_row)(int64_t r, int64_t n) {
     return r / XN_LANES * n * XN_LANES + r % XN_LANES;
@@ -168,20 +179,25 @@ static inline void XN_T(unpack_stored)(XN_T(stored) *x, int64_t step, const real
 #endif
 }
 
-/* n classes of a strip, from class `from` on, into a block. */
+/* n classes of a strip, from class `from` on, into a block. Rows that are neighbours in memory are read class by class:
+ * each piece of memory is visited once, and its lines one after the other, as strides that are powers of two let few
+ * of them stay in the cache. */
 static inline void XN_T(pack)(real *restrict block, const xn_plane *plane, XN_T(strip) strip, int64_t from, int64_t n) {
     const XN_T(stored) *x = XN_T(at)(plane, strip.first, from);
-    for (int64_t r = 0; r < strip.rows; r += XN_LANES, x += XN_LANES * plane->row) {
+    const int64_t whole = plane->row == 1 && plane->cls != 1 ? strip.rows / XN_LANES * XN_LANES : 0;
+    for (int64_t c = 0; c < n && whole > 0; c++)
+        for (int64_t r = 0; r < whole; r += XN_LANES)
+            XN_T(widen_lanes)(block + r * n + c * XN_LANES, x + c * plane->cls + r);
+    for (int64_t r = whole; r < strip.rows; r += XN_LANES) {
+        const XN_T(stored) *first = x + r * plane->row;
         real *group = block + r * n;
         const int64_t rows = strip.rows - r;
         if (rows >= XN_LANES && plane->cls == 1 && n >= 4) {
-            XN_T(pack_stored)(group, x, plane->row, n);
-        } else if (rows >= XN_LANES && plane->row == 1) {
-            for (int64_t c = 0; c < n; c++) XN_T(widen_lanes)(group + c * XN_LANES, x + c * plane->cls);
+            XN_T(pack_stored)(group, first, plane->row, n);
         } else {
             for (int64_t c = 0; c < n; c++)
                 for (int64_t i = 0; i < XN_LANES; i++)
-                    group[c * XN_LANES + i] = i < rows ? XN_T(widened)(x[i * plane->row + c * plane->cls]) : 0;
+                    group[c * XN_LANES + i] = i < rows ? XN_T(widened)(first[i * plane->row + c * plane->cls]) : 0;
         }
     }
 }

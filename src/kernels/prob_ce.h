@@ -96,6 +96,10 @@ static inline void XN_T(prob_dot)(const real *p, const real *u, int64_t n, XN_T(
         const int64_t end = XN_T(least)(n, j + XN_T(FLUSH));
         int64_t k = j;
         for (; k + XN_T(GROUP) <= end; k += XN_T(GROUP)) {
+            for (int line = 0; line < XN_T(GROUP); line += XN_LANES) {
+                XN_T(fetch_near)(p, k + line + n);
+                XN_T(fetch_near)(u, k + line + n);
+            }
 #pragma omp simd
             for (int i = 0; i < XN_T(GROUP); i++) {
                 dot[i] = XN_FMA(u[k + i], XN_T(prob_loss)(p[k + i], c, log_low, log_high), dot[i]);

@@ -17,11 +17,13 @@ static inline XN_T(clip) XN_T(prob_clip)(const XN_T(prob_cols) *s, int64_t r) {
 }
 
 /* Adds a group of n classes to the sums of its rows, which begin at row r of the strip. */
-static inline void XN_T(prob_cols_sum)(XN_T(prob_cols) *s, int64_t r, const real *group, int64_t n) {
+static inline void XN_T(prob_cols_sum)(const xn_tile *t, XN_T(strip) strip, XN_T(prob_cols) *s, int64_t r,
+                                       const real *group, int64_t from, int64_t n) {
     double sum[XN_LANES], error[XN_LANES];
     memcpy(sum, s->sum + r, sizeof sum);
     memcpy(error, s->sum_error + r, sizeof error);
     for (int64_t c = 0; c < n; c++) {
+        XN_T(fetch_strip)(&t->input, strip, r, from + c, n);
 #pragma omp simd
         for (int i = 0; i < XN_LANES; i++) XN_T(add)(sum + i, error + i, (double)group[c * XN_LANES + i]);
     }
@@ -29,8 +31,9 @@ static inline void XN_T(prob_cols_sum)(XN_T(prob_cols) *s, int64_t r, const real
     memcpy(s->sum_error + r, error, sizeof error);
 }
 
-static inline void XN_T(prob_cols_dot)(XN_T(prob_cols) *s, int64_t r, const real *group, const real *targets, int64_t n,
-                                       real log_low, real log_high) {
+static inline void XN_T(prob_cols_dot)(const xn_tile *t, XN_T(strip) strip, XN_T(prob_cols) *s, int64_t r,
+                                       const real *group, const real *targets, int64_t from, int64_t n, real log_low,
+                                       real log_high) {
     for (int64_t c = 0; c < n; c += XN_T(COL_FLUSH)) {
         real dot[XN_LANES], mass[XN_LANES];
         XN_ZERO(dot);
@@ -38,6 +41,7 @@ static inline void XN_T(prob_cols_dot)(XN_T(prob_cols) *s, int64_t r, const real
         const int64_t end = XN_T(least)(n, c + XN_T(COL_FLUSH));
         for (int64_t k = c; k < end; k++) {
             const real *p = group + k * XN_LANES, *u = targets + k * XN_LANES;
+            if (t->target.data) XN_T(fetch_strip)(&t->target, strip, r, from + k, n);
 #pragma omp simd
             for (int i = 0; i < XN_LANES; i++) {
                 const XN_T(clip) clip = XN_T(prob_clip)(s, r + i);
@@ -135,7 +139,8 @@ static inline void XN_T(prob_cols_scan)(const xn_tile *t, XN_T(strip) strip, XN_
         const int64_t n = XN_T(least)(t->classes - from, XN_FEW_CLASSES);
         XN_T(pack)(block, &t->input, strip, from, n);
         XN_T(take_at_labels)(t, strip, block, from, n, s->at_label);
-        for (int64_t r = 0; r < strip.padded; r += XN_LANES) XN_T(prob_cols_sum)(s, r, block + r * n, n);
+        for (int64_t r = 0; r < strip.padded; r += XN_LANES)
+            XN_T(prob_cols_sum)(t, strip, s, r, block + r * n, from, n);
     }
     XN_T(prob_cols_clip)(t, strip, s);
     for (int64_t from = 0; XN_T(is_dense)(t) && from < t->classes; from += XN_FEW_CLASSES) {
@@ -143,7 +148,7 @@ static inline void XN_T(prob_cols_scan)(const xn_tile *t, XN_T(strip) strip, XN_
         if (!single) XN_T(pack)(block, &t->input, strip, from, n);
         XN_T(pack_targets)(targets, t, strip, from, n);
         for (int64_t r = 0; r < strip.padded; r += XN_LANES)
-            XN_T(prob_cols_dot)(s, r, block + r * n, targets + r * n, n, log_low, log_high);
+            XN_T(prob_cols_dot)(t, strip, s, r, block + r * n, targets + r * n, from, n, log_low, log_high);
     }
 }
 

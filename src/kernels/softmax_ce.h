@@ -136,7 +136,7 @@ XN_INLINE void XN_T(ce_sum_lanes)(int below, xn_part *p, const real *x, int64_t 
         for (; k + XN_T(GROUP) <= end; k += XN_T(GROUP)) {
             for (int lane = 0; lane < XN_T(GROUP); lane += XN_LANES) {
                 const int64_t at = k + lane;
-                XN_T(fetch)(x, at + ahead);
+                XN_T(fetch_near)(x, at + ahead);
                 if (below) XN_T(sum_lanes_below)(x + at, ref, &sums, lane, e ? e + at : NULL);
                 if (!below) XN_T(sum_lanes)(x + at, 0, max, ref, &sums, lane, count, e ? e + at : NULL);
             }
@@ -200,7 +200,10 @@ static inline void XN_T(ce_dot)(xn_part *p, const real *x, const real *u, int64_
         XN_ZERO(mass);
         const int64_t end = XN_T(least)(n, j + XN_T(DOTS));
         int64_t k = j;
-        for (; k + XN_LANES <= end; k += XN_LANES) XN_T(dot_lanes)(x + k, u + k, 0, half_max, dot, mass);
+        for (; k + XN_LANES <= end; k += XN_LANES) {
+            XN_T(fetch_near)(u, k + n);
+            XN_T(dot_lanes)(x + k, u + k, 0, half_max, dot, mass);
+        }
         if (k < end)
             XN_T(dot_lanes)(x + end - XN_LANES, u + end - XN_LANES, (ireal)(k - end + XN_LANES), half_max, dot, mass);
 #pragma omp simd

@@ -39,16 +39,6 @@ static inline void XN_T(refer_lanes)(XN_T(references) *ref, const real *max) {
     }
 }
 
-/* Asks for a line of the next strip: as many calls as this strip has lines, one with each vector that is computed. */
-XN_INLINE void XN_T(cols_fetch)(const xn_tile *t, XN_T(strip) strip, int64_t r, int64_t cls, int64_t n) {
-    const XN_T(stored) *x = (const XN_T(stored) *)t->input.data;
-    if (t->input.cls == 1) {
-        XN_T(fetch)(x, (strip.first + XN_T(COL_ROWS))*t->input.row + r * n + cls * XN_LANES);
-    } else {
-        XN_T(fetch)(x, (strip.first + strip.rows + r) * t->input.row + cls * t->input.cls);
-    }
-}
-
 /* Largest logit of each row of a group of n classes, NaN aside; at least `most` as it comes. */
 static inline void XN_T(cols_largest)(real *restrict most, const real *group, int64_t n) {
     real one[XN_LANES];
@@ -103,7 +93,7 @@ XN_INLINE void XN_T(cols_sum_vector)(int keep, const xn_tile *t, XN_T(strip) str
         const int64_t end = XN_T(least)(n, c + XN_T(COL_FLUSH));
         for (int64_t k = c; k < end; k++) {
             real *x = group + k * XN_LANES + lane;
-            if (lane == 0) XN_T(cols_fetch)(t, strip, r, from + k, n);
+            if (lane == 0) XN_T(fetch_strip)(&t->input, strip, r, from + k, n);
 #pragma omp simd
             for (int i = 0; i < XN_VECTOR; i++) {
                 const ireal tie = -(ireal)(x[i] == max[i]);
@@ -157,7 +147,8 @@ static inline void XN_T(cols_exp)(const XN_T(cols) *s, int64_t r, real *restrict
 }
 
 /* Adds the targets of a group to the sums of its rows; see dot_lanes. */
-static inline void XN_T(cols_dot)(XN_T(cols) *s, int64_t r, const real *group, const real *targets, int64_t n) {
+static inline void XN_T(cols_dot)(const xn_tile *t, XN_T(strip) strip, XN_T(cols) *s, int64_t r, const real *group,
+                                  const real *targets, int64_t from, int64_t n) {
     real half_max[XN_LANES];
     double dots[XN_LANES], masses[XN_LANES], dot_error[XN_LANES], mass_error[XN_LANES];
     XN_ZERO(dots);
@@ -176,6 +167,7 @@ static inline void XN_T(cols_dot)(XN_T(cols) *s, int64_t r, const real *group, c
         const int64_t end = XN_T(least)(n, c + XN_T(COL_FLUSH));
         for (int64_t k = c; k < end; k++) {
             const real *x = group + k * XN_LANES, *u = targets + k * XN_LANES;
+            if (t->target.data) XN_T(fetch_strip)(&t->target, strip, r, from + k, n);
 #pragma omp simd
             for (int i = 0; i < XN_LANES; i++) {
                 const real half = XN_FMA((real)-0.5, x[i], half_max[i]);
@@ -237,7 +229,7 @@ static inline void XN_T(cols_scan)(const xn_tile *t, XN_T(strip) strip, XN_T(col
             XN_T(cols_largest)(most, group, n);
             if (from > 0) XN_T(cols_raise)(s, r, most);
             memcpy(s->max + r, most, sizeof most);
-            if (dense) XN_T(cols_dot)(s, r, group, targets + r * n, n);
+            if (dense) XN_T(cols_dot)(t, strip, s, r, group, targets + r * n, from, n);
             XN_T(cols_sum)(keeps, t, strip, s, r, group, from, n);
         }
     }
