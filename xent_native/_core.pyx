@@ -219,8 +219,8 @@ cdef int take_plain(Buffers *buffers, xn_problem *p, Shape *shape, bint dense, y
 
 
 def stored_code(dtype):
-    """What C calls the dtype of an array with a class axis; None if it knows none of that name."""
-    return STORED.get(dtype, XN_BFLOAT16 if dtype.name == "bfloat16" and dtype.isnative else None)
+    """What C calls the dtype of an array with a class axis; -1 if it does not know it."""
+    return STORED.get(dtype, XN_BFLOAT16 if dtype.name == "bfloat16" and dtype.isnative else -1)
 
 
 def collapses(array, int axis):

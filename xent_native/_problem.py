@@ -57,7 +57,7 @@ def prediction(value: Any, name: str = "y_pred") -> tuple[np.ndarray, np.dtype]:
     Integers become float64.
     """
     array = as_array(name, value)
-    if _core.stored_code(array.dtype) is not None:
+    if _core.stored_code(array.dtype) >= 0:
         return array, array.dtype
     if array.dtype.kind == "f" and array.dtype.itemsize > 8:
         raise TypeError(f"{name} must be float64 or smaller; got {array.dtype}")

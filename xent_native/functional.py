@@ -122,8 +122,8 @@ def _thorough(
             _problem.refuse_overlaps(inputs, out, grad_out, hess_out, in_place)
     try:
         reduced = _core.cross_entropy(
-            bool(from_logits), x, _core.stored_code(x.dtype), axis, labels, label_code, target, ignored, smoothing, factors,
-            weights, 0 if weights is None else _core.FLOATS[weights.dtype], clip, code, threads,
+            bool(from_logits), x, _core.stored_code(x.dtype), axis, labels, label_code, target, ignored, smoothing,
+            factors, weights, 0 if weights is None else _core.FLOATS[weights.dtype], clip, code, threads,
             None if values is None else values.native, _core.FLOATS[_problem.computed(x.dtype)], None,
             None if slope is None else slope.native, None if curve is None else curve.native, None, None,
         )  # fmt: skip

@@ -6,6 +6,8 @@
 
 #include "core.h"
 
+_Static_assert((int)XN_TYPES == (int)XN_DTYPES, "kernels.c has one kernel for each xn_dtype");
+
 static const struct {
     int level;
     const xn_kernel_table *table;

@@ -5,10 +5,9 @@
 
 #include <stdint.h>
 
-#include "../xent.h"
-
 enum {
     XN_SEGMENT = 32768, /* classes of a wide row that are summed apart: fixes the bits, and what threads share */
+    XN_TYPES = 4,       /* of elements in memory */
     XN_KEPT_BYTES = 65536, /* of exponentials that the kernels keep on the stack */
     XN_ROW_TILE = 512,  /* most rows in a tile */
     XN_COL_TILE = 64,   /* tiles of the cols kernels are multiples of this: of what they pack at once */
@@ -17,7 +16,7 @@ enum {
 };
 
 /* An output with the shape of the input: element (row, class) is at data + row * row + class * cls,
- * counted in elements of the compute type. data is NULL where the output is not wanted. */
+ * counted in elements of the stored type. data is NULL where the output is not wanted. */
 typedef struct {
     void *data;
     int64_t row, cls;
@@ -59,7 +58,7 @@ typedef void xn_kernel(const xn_tile *tile);
 
 typedef struct {
     const char *isa;
-#define XN_KERNEL(name) xn_kernel *name[XN_DTYPES]; /* by xn_dtype */
+#define XN_KERNEL(name) xn_kernel *name[XN_TYPES]; /* float32, float64, float16, bfloat16: in the order of xn_dtype */
 #include "kernels.def"
 #undef XN_KERNEL
 } xn_kernel_table;
