@@ -15,12 +15,13 @@ import os
 import shutil
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 
 import numpy as np
 
 SOURCE = Path(__file__).with_name("roofline.c")
-FLAGS = ("-O3", "-march=native", "-fopenmp", "-shared", "-fPIC")
+FLAGS = ("-O3", "-march=native", "-fopenmp", "-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC")
 
 
 def cache_folder() -> Path:
@@ -56,6 +57,8 @@ def build() -> ctypes.CDLL:
     helper.roofline_kind.restype = ctypes.c_char_p
     helper.roofline_read.restype = ctypes.c_double
     helper.roofline_read.argtypes = (pointer, count, ctypes.c_int)
+    helper.roofline_exp.restype = ctypes.c_double
+    helper.roofline_exp.argtypes = (pointer, count, count, ctypes.c_int)
     helper.roofline_copy.restype = None
     helper.roofline_copy.argtypes = (pointer, pointer, count, ctypes.c_int)
     return helper
@@ -114,8 +117,47 @@ class Roofline:
         return self._target
 
 
+def exponentials(threads: int, rounds: int = 2000, count: int = 4096) -> float:
+    """Exponentials a second of float32 in the nearest cache, on so many threads: the best of a few runs."""
+    helper, x = build(), _aligned(count)
+    x[:] = np.linspace(-8, 8, count)
+    seconds = []
+    for _ in range(7):
+        start = time.perf_counter()
+        helper.roofline_exp(x.ctypes.data, count, rounds, threads)
+        seconds.append(time.perf_counter() - start)
+    return threads * rounds * count / min(seconds)
+
+
+def main() -> None:
+    """`python -m bench.roofline`: what memory and arithmetic allow, beside each other."""
+    threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    roofline = Roofline(256, threads)
+    rates = {"read": [], "copy": []}
+    for _ in range(7):
+        for name, run, size in (
+            ("read", roofline.read, roofline.read_bytes),
+            ("copy", roofline.copy, roofline.copy_bytes),
+        ):
+            start = time.perf_counter()
+            run()
+            rates[name].append(size / (time.perf_counter() - start) / 1e9)
+    read, copy = (sorted(rates[name])[3] for name in ("read", "copy"))
+    exps = exponentials(threads)
+    print(f"{threads} threads, {roofline.kind}: R = {read:.1f} GB/s read, W = {copy:.1f} GB/s copied")
+    print(f"exp of float32 alone: {exps / 1e9:.2f} billion a second")
+    print(f"  one for each element read: {4 * exps / 1e9:.1f} GB/s, {4 * exps / 1e9 / read:.2f} R")
+    print(
+        f"  one for each element read and written: {8 * exps / 1e9:.1f} GB/s, {8 * exps / 1e9 / copy:.2f} W"
+    )
+
+
 def _aligned(count: int) -> np.ndarray:
     """`count` floats at an address that is a multiple of 64, as the streaming stores need."""
     buffer = np.empty(4 * count + 64, np.uint8)
     start = -buffer.ctypes.data % 64
     return buffer[start : start + 4 * count].view(np.float32)
+
+
+if __name__ == "__main__":
+    main()

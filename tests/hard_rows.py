@@ -96,9 +96,17 @@ def overtaken(rng: Generator, n: int, classes: int):
     return x + rng.choice([0.0, 3000.0], (n, 1)), np.full(n, classes - 1)
 
 
+def alike(rng: Generator, n: int, classes: int):
+    """All classes but the label's are equal, so that their roundings go the same way; losses from 0.01 to 4."""
+    x = np.zeros((n, classes))
+    y = _labels(rng, n, classes)
+    x[np.arange(n), y] = np.log(max(classes - 1, 1)) + _spread(rng, n, -4, 4.6)
+    return x + rng.choice([0.0, 7.3, -40.1], (n, 1)), y
+
+
 KINDS: dict[str, Draw] = {
     draw.__name__: draw
-    for draw in (random, confident, hopeless, near_tied, wide, masked, offset, rising, overtaken)
+    for draw in (random, confident, hopeless, near_tied, wide, masked, offset, rising, overtaken, alike)
 }
 
 

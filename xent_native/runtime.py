@@ -62,7 +62,7 @@ def set_num_threads(n: int | None) -> None:
     -----
     An argument ``n_threads=`` goes first, then :func:`threads`, then this setting, then the
     environment variable ``XENT_NATIVE_NUM_THREADS``. Results never depend on it. A call of less than
-    about 30,000 elements runs on one thread whatever the setting.
+    about 40,000 elements runs on one thread whatever the setting.
 
     Examples
     --------

@@ -17,7 +17,7 @@
 #endif
 
 enum {
-    SERIAL_ELEMENTS = 30000,    /* below this a region costs more than it saves: it takes about 14 us to open */
+    SERIAL_ELEMENTS = 40000,    /* below this a region costs more than it saves: it takes about 14 us to open */
     ASK_ELEMENTS = 1 << 22,     /* a thread's work between two looks at `interrupted`: at most tens of milliseconds */
     MOST_THREADS_AT_LEAST = 8   /* a caller may ask for more threads than there are CPUs, but not for any number */
 };
