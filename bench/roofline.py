@@ -16,9 +16,13 @@ import shutil
 import subprocess
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+
+import xent_native as xn
 
 SOURCE = Path(__file__).with_name("roofline.c")
 FLAGS = ("-O3", "-march=native", "-fopenmp", "-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC")
@@ -129,11 +133,29 @@ def exponentials(threads: int, rounds: int = 2000, count: int = 4096) -> float:
     return threads * rounds * count / min(seconds)
 
 
+def in_cache(classes: int, dtype: Any = np.float32, grad: bool = False, rounds: int = 40) -> float:
+    """GB/s (read, or read + written) of the library on data that stays in the second-level cache."""
+    rows = max(8, 2**18 // np.dtype(dtype).itemsize // classes)
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((rows, classes)).astype(dtype)
+    y, slope = rng.integers(0, classes, rows), np.empty_like(x)
+    call: Callable[..., Any] = xn.sparse_categorical_crossentropy
+    options: dict[str, Any] = {"from_logits": True, "reduction": "mean", "n_threads": 1}
+    if grad:
+        call, options["grad_out"] = xn.sparse_categorical_crossentropy_value_and_grad, slope
+    seconds = []
+    for _ in range(rounds):
+        start = time.perf_counter()
+        call(y, x, **options)
+        seconds.append(time.perf_counter() - start)
+    return (2 if grad else 1) * x.nbytes / min(seconds) / 1e9
+
+
 def main() -> None:
     """`python -m bench.roofline`: what memory and arithmetic allow, beside each other."""
     threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     roofline = Roofline(256, threads)
-    rates = {"read": [], "copy": []}
+    rates: dict[str, list[float]] = {"read": [], "copy": []}
     for _ in range(7):
         for name, run, size in (
             ("read", roofline.read, roofline.read_bytes),
@@ -145,11 +167,18 @@ def main() -> None:
     read, copy = (sorted(rates[name])[3] for name in ("read", "copy"))
     exps = exponentials(threads)
     print(f"{threads} threads, {roofline.kind}: R = {read:.1f} GB/s read, W = {copy:.1f} GB/s copied")
-    print(f"exp of float32 alone: {exps / 1e9:.2f} billion a second")
-    print(f"  one for each element read: {4 * exps / 1e9:.1f} GB/s, {4 * exps / 1e9 / read:.2f} R")
+    print(f"exp of float32 alone: {exps / 1e9:.2f} billion a second, or {4 * exps / 1e9 / read:.2f} R")
     print(
-        f"  one for each element read and written: {8 * exps / 1e9:.1f} GB/s, {8 * exps / 1e9 / copy:.2f} W"
+        f"xent_native with its data in cache, one thread, times {threads}: what arithmetic alone would allow"
     )
+    for dtype in ("float32", "float64", "float16"):
+        for classes in (10, 30, 100, 1000, 32768):
+            loss = threads * in_cache(classes, dtype)
+            both = threads * in_cache(classes, dtype, grad=True)
+            print(
+                f"  {dtype}, C = {classes:,}: loss {loss:.1f} GB/s, {loss / read:.2f} R; "
+                f"loss and gradient {both:.1f} GB/s, {both / copy:.2f} W"
+            )
 
 
 def _aligned(count: int) -> np.ndarray:

@@ -10,6 +10,9 @@
 #include "finish.h"
 #include "lanes.h"
 
+#include "kernels.h"
+
+#define XN_STORED XN_STORED_REAL
 #define XN_REAL 32
 #include "lanes.c"
 #undef XN_REAL
@@ -51,7 +54,6 @@ const lane_table XN_JOIN(lanes_, XN_ISA) = {
 };
 
 #else
-#include "kernels.h"
 #include "real.h"
 #include "vmath.h"
 

@@ -12,10 +12,6 @@
 #include <immintrin.h> /* streaming stores and float16, nothing else */
 #endif
 
-#define XN_STORED_REAL 0
-#define XN_STORED_FLOAT16 1
-#define XN_STORED_BFLOAT16 2
-
 #define XN_REAL 32
 #define XN_STORED XN_STORED_REAL
 #include "templates.h"

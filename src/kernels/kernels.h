@@ -15,6 +15,11 @@ enum {
                           * on every ISA, because it fixes the bits */
 };
 
+/* What elements are in memory, as the templates ask for it: XN_STORED is one of these. See storage.h. */
+#define XN_STORED_REAL 0
+#define XN_STORED_FLOAT16 1
+#define XN_STORED_BFLOAT16 2
+
 /* An output with the shape of the input: element (row, class) is at data + row * row + class * cls,
  * counted in elements of the stored type. data is NULL where the output is not wanted. */
 typedef struct {
