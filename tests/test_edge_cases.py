@@ -294,3 +294,28 @@ def test_no_clip_and_probabilities_of_zero(isa, classes):
         assert loss[0] == 0
         assert not np.signbit(loss[0])
         np.testing.assert_array_equal(grad, 1 - p)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("classes, first, last", [(4096, 0, 2048), (32769, 32768, 32769), (300, 0, 112), (113, 0, 112)])
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("masked", [False, True])
+def test_nan_shows_where_its_block_has_no_number(isa, dtype, classes, first, last, axis, masked):
+    """A block of NaN, or of -inf and one NaN, has no maximum: its NaN must reach the row all the same."""
+    x = np.zeros((3, classes), dtype)
+    x[1, first:last] = -np.inf if masked else np.nan
+    x[1, first] = np.nan
+    given = np.ascontiguousarray(x.T) if axis == 0 else x
+    label = classes // 2 if first else classes - 1
+    labels = np.full(3, label)
+    loss, grad = xn.sparse_categorical_crossentropy_value_and_grad(labels, given, True, axis=axis)
+    grad = grad.T if axis == 0 else grad
+    assert np.isnan(loss).tolist() == [False, True, False]
+    assert np.isnan(grad[1]).all()
+    assert np.isfinite(grad[[0, 2]]).all()
+    assert np.isnan(xn.logsumexp(given, axis=axis)).tolist() == [False, True, False]
+
+
+def test_empty_arrays_may_stand_anywhere():
+    labels = np.frombuffer(bytearray(9), np.int64, count=0, offset=1)
+    assert xn.sparse_categorical_crossentropy(labels, np.zeros((0, 4), np.float32), True).shape == (0,)

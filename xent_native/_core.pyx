@@ -77,7 +77,7 @@ cdef Py_buffer *acquire(Buffers *buffers, object array, int item, bint writable)
     cdef int i
     PyObject_GetBuffer(array, view, PyBUF_STRIDES | (PyBUF_WRITABLE if writable else 0))
     buffers.count += 1
-    if view.itemsize != item or <uintptr_t> view.buf % item != 0:
+    if view.itemsize != item or (view.len > 0 and <uintptr_t> view.buf % item != 0):
         raise ValueError(f"expected aligned items of {item} bytes, got {view.itemsize}")
     for i in range(view.ndim):
         if view.shape[i] > 1 and view.strides[i] % item != 0:

@@ -56,8 +56,7 @@ static inline double XN_T(ce_relift)(real from, real to) {
 static inline void XN_T(ce_raise)(xn_part *p, double max) {
     if (!(max > p->max)) return;
     if (p->max == -INFINITY) {
-        p->rest = 0;
-        p->dot += max * p->mass; /* was taken from 0 */
+        p->dot += max * p->mass; /* was taken from 0; rest is 0, or NaN, and stays so */
     } else {
         const double factor = XN_T(ce_relift)((real)p->max, (real)max);
         const double tie = xn_exp_reduced(XN_T(offset)((real)p->max)) * 0x1p60;

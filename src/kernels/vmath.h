@@ -51,7 +51,9 @@ typedef struct {
     real magic;  /* adding it rounds to an integer whose low bits are the biased exponent of the scale */
 } XN_T(reference);
 
-XN_INLINE XN_T(reference) XN_T(refer)(real max) {
+/* Where nothing is above -inf, that is no maximum to take off: then -inf counts 0 as elsewhere, and NaN shows. */
+XN_INLINE XN_T(reference) XN_T(refer)(real largest) {
+    const real max = largest == -INFINITY ? 0 : largest;
     const real size = max < 0 ? -max : max;
     const real shift = size <= XN_REAL_DIRECT ? 0 : max;
     const real direct = size <= XN_REAL_DIRECT ? max : 0;
