@@ -58,8 +58,8 @@ SWEEP = """\
 `lifted(x)` of `src/kernels/vmath.h` is the exponential of logits. It depends on the maximum m of a row: up to
 |m| = 512 through the integer round(m / ln 2) alone, beyond that x - m is taken first. Below is every float32 from
 -inf to m. The reference is the C library's exp in float64, whose own error is some 1e-9 ulp of float32. Terms below
-2^-162 of the row's largest are not in the column of errors: the lift of 2^60 leaves them fewer digits, and they reach no
-result that is a normal number. What it leaves no room for becomes 0; the last column has the largest true value of
+2^-162 of the row's largest are not in the column of errors: the lift of 2^60 leaves them fewer digits, and they reach
+no result that is a normal number. What it leaves no room for becomes 0; the last column has the largest true value of
 exp(x - m), give or take a factor of 2, with which that happened.
 
 {exp}
