@@ -5,6 +5,7 @@ Nothing here depends on how long anything takes.
 """
 
 import math
+import shutil
 import sys
 from pathlib import Path
 
@@ -363,3 +364,17 @@ def test_crossover_estimate_finds_a_known_cost():
     for point in points:
         point["busy"]["many"] += 1.0
     assert crossover.estimate(points, "busy", 2, 30_000)["pays_from"] is None
+
+
+@pytest.mark.skipif(not shutil.which("cc"), reason="needs a C compiler")
+def test_exponentials_are_those_of_numpy():
+    x = roofline._aligned(128)
+    x[:] = np.linspace(-5, 5, 128)
+    total = roofline.build().roofline_exp(x.ctypes.data, x.size, 3, 2)
+    assert total == pytest.approx(3 * 2 * np.exp(x.astype(np.float64)).sum(), rel=1e-6)
+    assert roofline.exponentials(1, rounds=2, count=128) > 0
+
+
+@pytest.mark.parametrize("grad", [False, True])
+def test_speed_in_cache_is_a_speed(grad):
+    assert roofline.in_cache(10, "float16", grad, rounds=2) > 0
