@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar, Self
 
+import abc
 import numpy as np
 
 from . import _problem, functional
@@ -37,7 +38,7 @@ class Reduction:
     SUM_OVER_BATCH_SIZE = "sum_over_batch_size"
 
 
-class Loss:
+class Loss(abc.ABC):
     """What all losses share: options, a reduction and a configuration.
 
     A subclass computes in `_compute`, and lists in `_options` the attributes that its configuration has beside
@@ -66,11 +67,11 @@ class Loss:
         if self.dtype not in (None, "float32", "float64"):
             raise ValueError(f"dtype must be 'float32', 'float64' or None; got {dtype!r}")
 
+    @abc.abstractmethod
     def _compute(
         self, y_true: Any, y_pred: Any, sample_weight: Any, reduction: str | None, grad: bool, grad_out: Any
     ) -> tuple[Any, Any]:
         """(loss, gradient or None)."""
-        raise NotImplementedError
 
     def _predictions(self, y_pred: Any) -> Any:
         if self.dtype is None:

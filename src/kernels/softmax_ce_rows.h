@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The second visit to a row: gradient, Hessian, probabilities and log-probabilities, lanes over classes,
- * from what softmax_ce.h found in the first. Template: see real.h. Contract and formulas: softmax_ce.h. */
+/* The second visit to a row: gradient, Hessian, probabilities and log-probabilities, lanes over classes, from the
+ * sums and the exponentials that softmax_ce.h found in the first; and the kernels that make both visits.
+ * Template: see real.h. Contract and formulas: softmax_ce.h. */
 
 /* value = top where x is the maximum, else scale * lifted(x): probabilities, or probabilities times a weight.
  * The largest probability is known to the last bit; the others are at most 1/2, so that their three
