@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Callable
 from typing import Any, ClassVar, Self
 
-import abc
 import numpy as np
 
 from . import _problem, functional
