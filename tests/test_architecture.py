@@ -18,9 +18,9 @@ PACKAGE = ROOT / "xent_native"
 CORE_FILES = sorted((SOURCE / "core").glob("*.[ch]"))
 KERNEL_FILES = sorted(p for p in (SOURCE / "kernels").iterdir() if p.suffix in (".c", ".h", ".def"))
 C_FILES = [SOURCE / "xent.h", *CORE_FILES, *KERNEL_FILES]
-MODULES = sorted(PACKAGE.glob("*.py"))
+MODULES = sorted(PACKAGE.rglob("*.py"))
 
-# A module may import, when it is loaded, only modules of lower layers.
+# A module or a subpackage may import, when it is loaded, only those of lower layers.
 LAYERS = {"_core": 0, "_problem": 1, "runtime": 1, "functional": 2, "activations": 2, "losses": 3}
 
 
@@ -96,7 +96,7 @@ def test_one_parallel_region():
     assert with_region == ["tiles.c"]
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda p: p.name)
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_modules_load_nothing_but_numpy(path):
     """Hosts and optional dependencies are imported inside of functions."""
     for name in imports_at_load(path):
@@ -104,12 +104,19 @@ def test_modules_load_nothing_but_numpy(path):
         assert not top or top in sys.stdlib_module_names or top == "numpy", f"{path.name} imports {name}"
 
 
+def layer_files(name: str) -> list[Path]:
+    """The files of a module or a subpackage."""
+    return sorted((PACKAGE / name).glob("*.py")) or [PACKAGE / f"{name}.py"]
+
+
 @pytest.mark.parametrize("name", [name for name in LAYERS if name != "_core"])
 def test_modules_import_downwards(name):
-    for imported in imports_at_load(PACKAGE / f"{name}.py"):
-        if imported.startswith("."):
-            target = imported.lstrip(".").split(".")[0]
-            assert LAYERS.get(target, 9) < LAYERS[name], f"{name} imports {target}"
+    for path in layer_files(name):
+        inside = "." if path.parent == PACKAGE else ".."  # of a subpackage, files may import each other
+        for imported in imports_at_load(path):
+            if imported.startswith(inside):
+                target = imported.lstrip(".").split(".")[0]
+                assert LAYERS.get(target, 9) < LAYERS[name], f"{path.name} imports {target}"
 
 
 def listed_kernels() -> list[str]:

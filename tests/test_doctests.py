@@ -12,9 +12,9 @@ import pytest
 import xent_native
 
 MODULES = ["xent_native"] + [
-    f"xent_native.{module.name}"
-    for module in pkgutil.iter_modules(xent_native.__path__)
-    if module.name != "__main__"  # runs when it is imported
+    module.name
+    for module in pkgutil.walk_packages(xent_native.__path__, "xent_native.")
+    if not module.name.endswith("__main__")  # runs when it is imported
 ]
 
 

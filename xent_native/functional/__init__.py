@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The losses as functions, with Keras's names and positional order: a module for each family."""
+
+from ._call import EPSILON as EPSILON
+from .categorical import (
+    categorical_crossentropy,
+    categorical_crossentropy_grad_and_hess,
+    categorical_crossentropy_value_and_grad,
+)
+from .sparse import (
+    sparse_categorical_crossentropy,
+    sparse_categorical_crossentropy_grad_and_hess,
+    sparse_categorical_crossentropy_value_and_grad,
+)
+
+__all__ = [
+    "categorical_crossentropy",
+    "categorical_crossentropy_grad_and_hess",
+    "categorical_crossentropy_value_and_grad",
+    "sparse_categorical_crossentropy",
+    "sparse_categorical_crossentropy_grad_and_hess",
+    "sparse_categorical_crossentropy_value_and_grad",
+]

@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Sparse categorical cross-entropy: labels that are class indices."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ._call import EPSILON, cross_entropy, refuse_probabilities, thorough
+
+__all__ = [
+    "sparse_categorical_crossentropy",
+    "sparse_categorical_crossentropy_grad_and_hess",
+    "sparse_categorical_crossentropy_value_and_grad",
+]
+
+
+def sparse_categorical_crossentropy(
+    y_true: Any,
+    y_pred: Any,
+    from_logits: bool = False,
+    ignore_class: int | None = None,
+    axis: int = -1,
+    *,
+    label_smoothing: float = 0.0,
+    class_weight: Any = None,
+    sample_weight: Any = None,
+    reduction: str | None = "none",
+    epsilon: float = EPSILON,
+    out: Any = None,
+    n_threads: int | None = None,
+) -> Any:
+    r"""Cross-entropy between labels that are class indices and predictions.
+
+    The same values as :func:`categorical_crossentropy` with one-hot targets, which are never made: without
+    smoothing the loss of a row is
+
+    .. math::
+
+        \ell = -w_y \log p_y, \qquad
+        p = \mathrm{softmax}(x) \;\text{ or }\; \mathrm{clip}\Bigl(\frac{y}{\sum_c y_c}, \epsilon, 1 - \epsilon\Bigr)
+
+    Parameters
+    ----------
+    y_true : array_like of int
+        Class indices in [0, C), of any integer dtype, with the shape of `y_pred` without `axis`, or with
+        length 1 there.
+    y_pred : array_like, shape (..., C, ...)
+        Logits or probabilities (they are divided by their sum), C along `axis`. float32 and float64 are
+        computed as they are, float16 and bfloat16 in float32, integers in float64. Native arrays in C order
+        are not copied, whatever `axis` is.
+    from_logits : bool, default False
+        Whether `y_pred` holds logits.
+    ignore_class : int, optional
+        Rows with this label have loss 0 and gradient 0, and do not count in a mean.
+    axis : int, default -1
+        The axis of the classes.
+    label_smoothing : float, default 0.0
+        In [0, 1]: the target is ``1 - label_smoothing + label_smoothing / C`` at the label and
+        ``label_smoothing / C`` elsewhere.
+    class_weight : array_like of shape (C,) or mapping, optional
+        Factor of each class's term, after smoothing; classes that a mapping leaves out have 1.
+    sample_weight : array_like, optional
+        Factor of each row's loss; broadcasts to the shape of `y_pred` without `axis`. A row of weight 0
+        counts nothing, even if it holds NaN.
+    reduction : {"none", "sum", "mean", "sum_over_batch_size", "mean_with_sample_weight"} or None
+        ``"mean"`` and ``"sum_over_batch_size"`` divide by the number of rows that are not ignored,
+        ``"mean_with_sample_weight"`` by the sum of their sample weights (the class weights stay out of it).
+        The mean of nothing is 0.
+    epsilon : float, default 1e-7
+        Where probabilities are clipped; in [0, 0.5).
+    out : ndarray, optional
+        Where to put the result: shape and dtype of the per-row loss, or a scalar array if reduced.
+    n_threads : int, optional
+        At least 1; see :func:`xent_native.set_num_threads`. The result does not depend on it.
+
+    Returns
+    -------
+    loss : ndarray or float
+        In nats. Per row: the shape of `y_pred` without `axis`, float64 for float64 input, else float32.
+        Reduced: a float, summed in float64.
+
+    Raises
+    ------
+    IndexError
+        If a label is outside of [0, C) and not `ignore_class`; nothing is written then.
+    TypeError
+        If `y_true` does not hold integers, or another array no real numbers.
+    ValueError
+        If shapes do not fit, or an option is out of range.
+
+    Notes
+    -----
+    From logits the loss is ``log(S) + (max(x) - x[y])``, two terms that are never negative: no digits are
+    lost in confident rows, where ``logsumexp(x) - x[y]`` in float32 returns 0.
+
+    References
+    ----------
+    I. Goodfellow, Y. Bengio, A. Courville, *Deep Learning*, MIT Press 2016, section 6.2.2.
+
+    Examples
+    --------
+    >>> from xent_native import sparse_categorical_crossentropy
+    >>> logits = [[2.0, 5.0, 1.0], [7.0, 1.0, 0.5]]
+    >>> sparse_categorical_crossentropy([1, 0], logits, from_logits=True).round(7).tolist()
+    [0.0658839, 0.0039743]
+    >>> round(sparse_categorical_crossentropy([1, -1], logits, True, ignore_class=-1, reduction="mean"), 7)
+    0.0658839
+    """
+    return cross_entropy(
+        False, y_true, y_pred, from_logits, axis, ignore_class, label_smoothing, class_weight, sample_weight,
+        reduction, epsilon, n_threads, out, False, None,
+    )[0]  # fmt: skip
+
+
+def sparse_categorical_crossentropy_value_and_grad(
+    y_true: Any,
+    y_pred: Any,
+    from_logits: bool = False,
+    ignore_class: int | None = None,
+    axis: int = -1,
+    *,
+    label_smoothing: float = 0.0,
+    class_weight: Any = None,
+    sample_weight: Any = None,
+    reduction: str | None = "none",
+    epsilon: float = EPSILON,
+    out: Any = None,
+    grad_out: Any = None,
+    n_threads: int | None = None,
+) -> tuple[Any, Any]:
+    r"""The loss of :func:`sparse_categorical_crossentropy` and its gradient, from one pass over `y_pred`.
+
+    From logits and without smoothing, times the weights of the row:
+
+    .. math:: \frac{\partial \ell}{\partial x_c} = p_c - [c = y]
+
+    From probabilities the clip is part of the formula: with S the sum of a row and p the entry at its label,
+    the gradient is ``1 / S`` and, at the label, ``1 / S - 1 / p``; 0 everywhere if p / S is clipped.
+
+    Parameters
+    ----------
+    y_true, y_pred, from_logits, ignore_class, axis, label_smoothing, class_weight, sample_weight, reduction,
+    epsilon, out, n_threads
+        As in :func:`sparse_categorical_crossentropy`.
+    grad_out : ndarray, optional
+        Where to put the gradient: shape and dtype of `y_pred`. From logits it may be `y_pred` itself.
+
+    Returns
+    -------
+    loss : ndarray or float
+        As from :func:`sparse_categorical_crossentropy`.
+    grad : ndarray
+        Derivative of the returned loss (of its sum, for ``reduction="none"``) with respect to `y_pred`;
+        shape and dtype of `y_pred`.
+
+    Raises
+    ------
+    IndexError, TypeError, ValueError
+        As :func:`sparse_categorical_crossentropy`; also if `grad_out` does not fit or overlaps another array.
+
+    Examples
+    --------
+    >>> from xent_native import sparse_categorical_crossentropy_value_and_grad
+    >>> loss, grad = sparse_categorical_crossentropy_value_and_grad([1], [[0.0, 0.0, 0.0]], from_logits=True)
+    >>> loss.round(4).tolist(), grad.round(4).tolist()
+    ([1.0986], [[0.3333, -0.6667, 0.3333]])
+    """
+    return cross_entropy(
+        False, y_true, y_pred, from_logits, axis, ignore_class, label_smoothing, class_weight, sample_weight,
+        reduction, epsilon, n_threads, out, True, grad_out,
+    )  # fmt: skip
+
+
+def sparse_categorical_crossentropy_grad_and_hess(
+    y_true: Any,
+    y_pred: Any,
+    from_logits: bool = True,
+    ignore_class: int | None = None,
+    axis: int = -1,
+    *,
+    label_smoothing: float = 0.0,
+    class_weight: Any = None,
+    sample_weight: Any = None,
+    reduction: str | None = "none",
+    grad_out: Any = None,
+    hess_out: Any = None,
+    n_threads: int | None = None,
+) -> tuple[Any, Any]:
+    r"""Gradient and diagonal of the Hessian of :func:`sparse_categorical_crossentropy` from logits.
+
+    What second-order boosters ask for. Without smoothing, times the weights of the row:
+
+    .. math:: \frac{\partial^2 \ell}{\partial x_c^2} = p_c (1 - p_c)
+
+    Parameters
+    ----------
+    y_true, y_pred, ignore_class, axis, label_smoothing, class_weight, sample_weight, reduction, n_threads
+        As in :func:`sparse_categorical_crossentropy`.
+    from_logits : bool, default True
+        Must be true.
+    grad_out, hess_out : ndarray, optional
+        Where to put the results: shape and dtype of `y_pred`. `grad_out` may be `y_pred` itself.
+
+    Returns
+    -------
+    grad, hess : ndarray
+        Shape and dtype of `y_pred`.
+
+    Raises
+    ------
+    IndexError, TypeError, ValueError
+        As :func:`sparse_categorical_crossentropy_value_and_grad`; also for ``from_logits=False``.
+
+    Examples
+    --------
+    >>> from xent_native import sparse_categorical_crossentropy_grad_and_hess
+    >>> grad, hess = sparse_categorical_crossentropy_grad_and_hess([1], [[0.0, 0.0]])
+    >>> grad.tolist(), hess.tolist()
+    ([[0.5, -0.5]], [[0.25, 0.25]])
+    """
+    refuse_probabilities("sparse_categorical_crossentropy_grad_and_hess", from_logits)
+    _, grad, hess = thorough(
+        False, y_true, y_pred, True, axis, ignore_class=ignore_class, label_smoothing=label_smoothing,
+        class_weight=class_weight, sample_weight=sample_weight, reduction=reduction, epsilon=EPSILON,
+        grad_out=grad_out, hess_out=hess_out, n_threads=n_threads, loss=False, grad=True, hess=True,
+    )  # fmt: skip
+    return grad, hess

@@ -1,0 +1,16 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The losses as classes, with Keras's names, positional order and configuration."""
+
+from ._names import deserialize, get, serialize
+from .base import Loss, Reduction
+from .categorical import CategoricalCrossentropy, SparseCategoricalCrossentropy
+
+__all__ = [
+    "CategoricalCrossentropy",
+    "Loss",
+    "Reduction",
+    "SparseCategoricalCrossentropy",
+    "deserialize",
+    "get",
+    "serialize",
+]

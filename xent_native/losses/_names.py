@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Losses by their names and configurations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from .. import functional
+from .base import Loss
+from .categorical import CategoricalCrossentropy, SparseCategoricalCrossentropy
+
+__all__ = ["deserialize", "get", "serialize"]
+
+_CLASSES: dict[str, Callable[..., Loss]] = {
+    cls.__name__: cls for cls in (CategoricalCrossentropy, SparseCategoricalCrossentropy)
+}
+_FUNCTIONS: dict[str, Callable[..., Any]] = {
+    function.__name__: function
+    for function in (functional.categorical_crossentropy, functional.sparse_categorical_crossentropy)
+}
+
+
+def get(identifier: Any) -> Any:
+    """A loss from its name, its configuration, or itself.
+
+    Parameters
+    ----------
+    identifier : str, dict, callable or None
+        ``"categorical_crossentropy"`` gives the function, ``"CategoricalCrossentropy"`` an instance of the
+        class, a dictionary from :func:`serialize` an instance with its options; a callable is returned as
+        it is, None as None.
+
+    Returns
+    -------
+    callable or None
+
+    Raises
+    ------
+    ValueError
+        If there is no such loss.
+
+    Examples
+    --------
+    >>> from xent_native import losses
+    >>> losses.get("CategoricalCrossentropy").reduction
+    'sum_over_batch_size'
+    >>> losses.get("categorical_crossentropy").__name__
+    'categorical_crossentropy'
+    """
+    if identifier is None:
+        return None
+    if isinstance(identifier, str):
+        if identifier in _FUNCTIONS:
+            return _FUNCTIONS[identifier]
+        if identifier in _CLASSES:
+            return _CLASSES[identifier]()
+    elif isinstance(identifier, dict):
+        return deserialize(identifier)
+    elif callable(identifier):
+        return identifier
+    known = ", ".join([*_FUNCTIONS, *_CLASSES])
+    raise ValueError(f"Could not interpret loss identifier: {identifier!r}; known are {known}")
+
+
+def serialize(loss: Any) -> Any:
+    """A JSON-able description of a loss, for :func:`deserialize`.
+
+    Parameters
+    ----------
+    loss : Loss or callable
+        An instance of a class of this module, or one of the functions.
+
+    Returns
+    -------
+    dict or str
+        ``{"class_name": ..., "config": ...}`` for an instance, the name for a function.
+
+    Raises
+    ------
+    ValueError
+        If it is neither.
+
+    Examples
+    --------
+    >>> from xent_native import losses
+    >>> losses.serialize(losses.CategoricalCrossentropy())["class_name"]
+    'CategoricalCrossentropy'
+    """
+    if type(loss) in _CLASSES.values():
+        return {"class_name": type(loss).__name__, "config": loss.get_config()}
+    name = getattr(loss, "__name__", None)
+    if _FUNCTIONS.get(str(name)) is loss:
+        return name
+    raise ValueError(f"loss must be one of xent_native's classes or functions; got {loss!r}")
+
+
+def deserialize(description: Any) -> Any:
+    """The loss that :func:`serialize` described.
+
+    Parameters
+    ----------
+    description : dict or str
+        What :func:`serialize` returned; also Keras's own form, as far as the options are ours.
+
+    Returns
+    -------
+    callable
+
+    Raises
+    ------
+    ValueError
+        If there is no such loss, or it has no such option.
+
+    Examples
+    --------
+    >>> from xent_native import losses
+    >>> loss = losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=-1)
+    >>> losses.deserialize(losses.serialize(loss)) == loss
+    True
+    """
+    if not isinstance(description, dict):
+        return get(description)
+    name = description.get("class_name")
+    cls = _CLASSES.get(str(name))
+    if cls is None:
+        known = ", ".join(_CLASSES)
+        raise ValueError(f"Could not interpret loss identifier: {description!r}; known classes are {known}")
+    try:
+        return cls(**(description.get("config") or {}))
+    except TypeError as error:
+        raise ValueError(f"config of {name} has an option that it does not know: {error}") from None

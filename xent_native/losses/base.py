@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What all losses have in common: options, reductions, configuration."""
+
+from __future__ import annotations
+
+import abc
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from .. import _problem
+
+__all__ = ["Loss", "Reduction"]
+
+
+class Reduction:
+    """Names of reductions, as older Keras code writes them.
+
+    Examples
+    --------
+    >>> from xent_native.losses import Reduction
+    >>> Reduction.SUM_OVER_BATCH_SIZE
+    'sum_over_batch_size'
+    """
+
+    NONE = "none"
+    SUM = "sum"
+    SUM_OVER_BATCH_SIZE = "sum_over_batch_size"
+
+
+class Loss(abc.ABC):
+    """What all losses share: options, a reduction and a configuration.
+
+    A subclass computes in `_compute`, and lists in `_options` the attributes that its configuration has beside
+    those of this class.
+
+    Parameters
+    ----------
+    name : str
+        Stands in the configuration.
+    reduction : str or None
+        See the subclasses.
+    dtype : str, dtype or None
+        What `y_pred` is converted to before the loss is computed; None keeps its precision.
+    """
+
+    _options: ClassVar[tuple[str, ...]]
+
+    def __init__(self, name: str, reduction: str | None, dtype: Any) -> None:
+        _problem.reduction_code(reduction)
+        self.name = name
+        self.reduction = reduction
+        try:
+            self.dtype = None if dtype is None else np.dtype(dtype).name
+        except (TypeError, ValueError):
+            self.dtype = "no dtype at all"
+        if self.dtype not in (None, "float32", "float64"):
+            raise ValueError(f"dtype must be 'float32', 'float64' or None; got {dtype!r}")
+
+    @abc.abstractmethod
+    def _compute(
+        self, y_true: Any, y_pred: Any, sample_weight: Any, reduction: str | None, grad: bool, grad_out: Any
+    ) -> tuple[Any, Any]:
+        """(loss, gradient or None)."""
+
+    def _predictions(self, y_pred: Any) -> Any:
+        if self.dtype is None:
+            return y_pred
+        return _problem.as_array("y_pred", y_pred).astype(self.dtype, copy=False)
+
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        """The reduced loss: a float, or an array with one value per row for ``reduction="none"``."""
+        return self._compute(y_true, y_pred, sample_weight, self.reduction, False, None)[0]
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """The loss of each row, before weights and reduction."""
+        return self._compute(y_true, y_pred, None, "none", False, None)[0]
+
+    def value_and_grad(
+        self, y_true: Any, y_pred: Any, sample_weight: Any = None, *, grad_out: Any = None
+    ) -> tuple[Any, Any]:
+        """What calling the loss returns, and its derivative with respect to `y_pred`.
+
+        For ``reduction="none"`` the gradient is that of the sum. `grad_out` is a buffer of the shape and
+        dtype of `y_pred` to put it in; from logits it may be `y_pred` itself.
+        """
+        return self._compute(y_true, y_pred, sample_weight, self.reduction, True, grad_out)
+
+    def grad(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        """The gradient of :meth:`value_and_grad` alone."""
+        return self.value_and_grad(y_true, y_pred, sample_weight)[1]
+
+    def get_config(self) -> dict[str, Any]:
+        """All options as JSON-able values: ``type(loss).from_config(config)`` makes an equal loss."""
+        config = {"name": self.name, "reduction": self.reduction, "dtype": self.dtype}
+        config.update((option, _plain(getattr(self, option))) for option in self._options)
+        return config
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        """A loss from the dictionary that :meth:`get_config` returned."""
+        return cls(**config)
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, Loss) and type(self) is type(other) and self.get_config() == other.get_config()
+        )
+
+    __hash__ = None  # type: ignore[assignment]  # the options may be changed
+
+    def __repr__(self) -> str:
+        options = ", ".join(f"{key}={value!r}" for key, value in self.get_config().items())
+        return f"{type(self).__name__}({options})"
+
+
+def _plain(value: Any) -> Any:
+    """NumPy's arrays and scalars as lists and numbers, keys of mappings as JSON writes them."""
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value
