@@ -20,7 +20,12 @@ MODULES = ["xent_native"] + [
 
 @pytest.mark.parametrize("name", MODULES)
 def test_examples(name):
-    module = importlib.import_module(name)
+    try:
+        module = importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name not in ("torch",):  # a host: its own module cannot be loaded without it
+            raise
+        pytest.skip(f"{error.name} is not installed")
     assert doctest.testmod(module).failed == 0
 
 

@@ -20,7 +20,7 @@ except ModuleNotFoundError as error:
         name=error.name,
     ) from None
 
-from . import losses, runtime, scoring
+from . import losses, runtime, scoring, torch
 from .activations import log_softmax, logsumexp, softmax, to_categorical
 from .functional import (
     categorical_crossentropy,
@@ -56,6 +56,7 @@ __all__ = [
     "sparse_categorical_crossentropy_value_and_grad",
     "threads",
     "to_categorical",
+    "torch",
 ]
 
 runtime.read_environment()

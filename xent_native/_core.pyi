@@ -11,6 +11,7 @@ class LabelError(Exception): ...
 
 FLOATS: dict[np.dtype[Any], int]
 STORED: dict[np.dtype[Any], int]
+BFLOAT16: int
 INTEGERS: dict[np.dtype[Any], int]
 REDUCTIONS: dict[str | None, int]
 

@@ -28,6 +28,7 @@ cdef int[8] INT_SIZE = [1, 1, 2, 2, 4, 4, 8, 8]
 # What C calls the dtypes and reductions that it knows. Dtypes of the other byte order are none of them.
 FLOATS = {numpy.dtype("f4"): XN_FLOAT32, numpy.dtype("f8"): XN_FLOAT64}
 STORED = {**FLOATS, numpy.dtype("f2"): XN_FLOAT16}  # of arrays with a class axis; and bfloat16, see stored_code
+BFLOAT16 = XN_BFLOAT16
 INTEGERS = {
     numpy.dtype(char): (XN_INT8 if numpy.dtype(char).kind == "i" else XN_UINT8)
     + 2 * (numpy.dtype(char).itemsize.bit_length() - 1)

@@ -13,37 +13,16 @@ from typing import Any
 
 import numpy as np
 
-from . import _core
+from . import _core, _foreign
 from ._core import FLOATS, INTEGERS, REDUCTIONS
 
 
 def as_array(name: str, value: Any) -> np.ndarray:
     """Any array-like as an ndarray of numbers, without a copy where there is memory to share."""
-    array = value if type(value) is np.ndarray else _foreign_array(name, value)
+    array = value if type(value) is np.ndarray else _foreign.as_ndarray(name, value)
     if array.dtype.kind not in "fiub" and not _is_small_float(array.dtype):
         raise TypeError(f"{name} must hold real numbers; got dtype {array.dtype}")
     return array
-
-
-def _foreign_array(name: str, value: Any) -> np.ndarray:
-    if value is None:
-        raise TypeError(f"{name} must be an array; got None")
-    if isinstance(value, np.ma.MaskedArray):
-        if np.ma.is_masked(value):
-            raise TypeError(
-                f"{name} must not be a masked array: {np.count_nonzero(np.ma.getmaskarray(value))} items are masked"
-            )
-        return np.asarray(value.data)
-    if hasattr(value, "nnz") and hasattr(value, "toarray"):
-        raise TypeError(f"{name} must be dense; got a sparse {type(value).__name__}: use its toarray()")
-    if hasattr(value, "detach"):  # a torch tensor
-        value = value.detach()
-    try:
-        return np.asarray(value)
-    except ValueError as error:
-        raise ValueError(f"{name} must be an array of numbers: {error}") from None
-    except TypeError as error:
-        raise TypeError(f"{name} must be an array of numbers: {error}") from None
 
 
 def _is_small_float(dtype: np.dtype) -> bool:
@@ -111,16 +90,21 @@ def row_shape(array: np.ndarray, axis: int) -> tuple[int, ...]:
     return shape[:axis] + shape[axis + 1 :]
 
 
+def integers(name: str, value: Any) -> np.ndarray:
+    """Class indices in an integer dtype that C can read, of whatever shape and strides."""
+    array = as_array(name, value)
+    if array.dtype in INTEGERS:
+        return array
+    if array.dtype.kind in "iu":  # the other byte order
+        return array.astype(array.dtype.newbyteorder("="))
+    if array.size == 0 and not isinstance(value, np.ndarray):
+        return array.astype(np.int64)
+    raise TypeError(f"{name} must hold integer class indices; got dtype {array.dtype}")
+
+
 def labels(value: Any, x: np.ndarray, axis: int) -> np.ndarray:
     """Class indices of any integer dtype, one per row of `x`."""
-    array = as_array("y_true", value)
-    if array.dtype not in INTEGERS:
-        if array.dtype.kind in "iu":  # the other byte order
-            array = array.astype(array.dtype.newbyteorder("="))
-        elif array.size == 0 and not isinstance(value, np.ndarray):
-            array = array.astype(np.int64)
-        else:
-            raise TypeError(f"y_true must hold integer class indices; got dtype {array.dtype}")
+    array = integers("y_true", value)
     rows = row_shape(x, axis)
     if array.shape != rows:
         if array.ndim == x.ndim and array.shape[axis] == 1 and row_shape(array, axis) == rows:
@@ -201,8 +185,8 @@ def class_weights(value: Any, x: np.ndarray, axis: int) -> np.ndarray | None:
     return np.require(array, dtype=computed(x.dtype), requirements=["C", "A"])
 
 
-def label_number(value: Any) -> int | None:
-    """`ignore_class` as an int, whatever labels it is for, or None."""
+def label_number(value: Any, name: str = "ignore_class") -> int | None:
+    """An ignored class as an int, whatever labels it is for, or None."""
     if value is None:
         return None
     try:
@@ -210,7 +194,7 @@ def label_number(value: Any) -> int | None:
             raise TypeError
         return operator.index(value)
     except TypeError:
-        raise ValueError(f"ignore_class must be an integer or None; got {value!r}") from None
+        raise ValueError(f"{name} must be an integer or None; got {value!r}") from None
 
 
 def ignored_class(value: Any, label_dtype: np.dtype) -> int | None:
@@ -370,12 +354,19 @@ def place(index: tuple[int, ...]) -> str:
     return f"index {index[0]}" if len(index) == 1 else f"index {index}"
 
 
-def label_error(error: _core.LabelError, x: np.ndarray, axis: int, ignore_class: int | None) -> IndexError:
-    """What the user is told of a label that is out of range."""
+def label_error(
+    error: _core.LabelError,
+    x: np.ndarray,
+    axis: int,
+    ignored: int | None,
+    name: str = "y_true",
+    option: str = "ignore_class",
+) -> IndexError:
+    """What the user is told of a label that is out of range; `name` and `option` are theirs."""
     row, label = error.args
     rows = row_shape(x, axis)
     index = tuple(int(i) for i in np.unravel_index(row, rows)) if rows else ()
     allowed = f"[0, {x.shape[axis]})"
-    if ignore_class is not None:
-        allowed += f" or equal ignore_class={ignore_class}"
-    return IndexError(f"y_true must lie in {allowed}; got {label} at {place(index)}")
+    if ignored is not None:
+        allowed += f" or equal {option}={ignored}"
+    return IndexError(f"{name} must lie in {allowed}; got {label} at {place(index)}")

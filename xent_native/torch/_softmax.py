@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""PyTorch's cross_entropy on the memory of arrays: checks, divisors and one call of the kernels. No PyTorch here."""
+
+from __future__ import annotations
+
+import math
+import operator
+from typing import Any
+
+import numpy as np
+
+from .. import _core, _problem
+
+REDUCTIONS = ("none", "mean", "sum")
+HALF = _core.STORED[np.dtype(np.float16)]
+FLOAT64 = _core.FLOATS[np.dtype(np.float64)]
+
+
+def reduction_name(value: Any) -> str:
+    """`reduction` if PyTorch has it."""
+    if not isinstance(value, str) or value not in REDUCTIONS:
+        raise ValueError(f"reduction must be one of {', '.join(map(repr, REDUCTIONS))}; got {value!r}")
+    return value
+
+
+def ignored_index(value: Any) -> int:
+    """`ignore_index` as an int."""
+    try:
+        if isinstance(value, bool | np.bool_):
+            raise TypeError
+        return operator.index(value)
+    except TypeError:
+        raise ValueError(f"ignore_index must be an integer; got {value!r}") from None
+
+
+class SoftmaxProblem:
+    """One call of cross_entropy but for the logits: a target and the options, checked.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Of the logits; the classes are along axis 1, or 0 if there is no other.
+    code : int
+        What the core calls their dtype.
+    target : ndarray
+        Class indices, or probabilities of shape `shape` in the dtype of the logits (bfloat16 may come as uint16).
+    weight, ignore_index, reduction, label_smoothing
+        As in :func:`xent_native.torch.cross_entropy`.
+
+    Attributes
+    ----------
+    axis : int
+    rows : tuple of int
+        Shape of the losses.
+    pending : float
+        What gradients are still to be multiplied by. 1, but for float16: a mean over many rows divides gradients to
+        below what it holds, before what comes from upstream could lift them again.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        code: int,
+        target: np.ndarray,
+        weight: Any,
+        ignore_index: Any,
+        reduction: Any,
+        label_smoothing: Any,
+    ) -> None:
+        self.code = code
+        self.reduction = reduction_name(reduction)
+        self.ignore_index = ignored_index(ignore_index)
+        self.smoothing = _problem.smoothing(label_smoothing)
+        self.axis = 1 if len(shape) > 1 else 0
+        if not shape:
+            raise ValueError("input must have at least one dimension; got a scalar")
+        if shape[self.axis] == 0:
+            raise ValueError(f"input must have at least one class; got shape {shape}")
+        self.shape = shape
+        self.rows = shape[: self.axis] + shape[self.axis + 1 :]
+        self.dtype = np.dtype(np.float64 if code == FLOAT64 else np.float32)
+        self.factors = self._class_weights(weight)
+        self.labels: np.ndarray | None = None
+        self.target: np.ndarray | None = None
+        self.ignored: int | None = None
+        if target.shape == shape:
+            self.target = self._probabilities(target)
+        else:
+            self.labels = self._indices(target)
+        # The kernels divide by the number of rows that are not ignored, but know no other divisor.
+        mean, half = self.reduction == "mean", code == HALF
+        self.counted = mean and not half and (self.factors is None or self.labels is None)
+        self.divisor = self._divisor() if mean and not self.counted else 1.0
+        factor = 1.0 / self.divisor if self.divisor else math.inf
+        self.pending, self.scale = (factor, 1.0) if half and self.divisor else (1.0, factor)
+
+    def _class_weights(self, weight: Any) -> np.ndarray | None:
+        if weight is None:
+            return None
+        array = _problem.as_array("weight", weight)
+        classes = self.shape[self.axis]
+        if array.shape != (classes,):
+            raise ValueError(f"weight must have shape ({classes},), one per class; got {array.shape}")
+        return np.require(array, dtype=self.dtype, requirements=["C", "A"])
+
+    def _probabilities(self, target: np.ndarray) -> np.ndarray:
+        if self.ignore_index >= 0:
+            raise ValueError(
+                "ignore_index must not be given where target holds class probabilities, which it does as its "
+                f"shape is that of input, {self.shape}; got {self.ignore_index}"
+            )
+        return _problem.passable(target, self.axis)
+
+    def _indices(self, target: np.ndarray) -> np.ndarray:
+        if target.shape != self.rows:
+            raise ValueError(
+                f"target must have shape {self.rows} if it holds class indices, or {self.shape} if it holds "
+                f"probabilities, for input of shape {self.shape}; got {target.shape}"
+            )
+        labels = _problem.integers("target", target)
+        self.ignored = _problem.ignored_class(self.ignore_index, labels.dtype)
+        plain = labels.flags.c_contiguous and labels.flags.aligned
+        return labels if plain else np.require(labels, requirements=["C", "A"])
+
+    def _divisor(self) -> float:
+        """Of a mean: the number of rows, or of labels that are not ignored, or the sum of their weights."""
+        if self.labels is None:
+            return float(math.prod(self.rows))
+        if self.factors is None:
+            ignored = 0 if self.ignored is None else np.count_nonzero(self.labels == self.ignored)
+            return float(self.labels.size - ignored)
+        # A label out of range is clipped here; the core refuses it.
+        weights = self.factors.take(self.labels, mode="clip").astype(np.float64)
+        if self.ignored is not None:
+            weights = np.where(self.labels == self.ignored, 0.0, weights)
+        return float(weights.sum())
+
+    def solve(
+        self, x: np.ndarray, grad: np.ndarray | None, losses: np.ndarray | None, n_threads: int
+    ) -> float:
+        """One pass over the logits `x`: fills `losses` (for "none") and `grad` if given, returns the reduced loss."""
+        scale = None if self.scale == 1.0 else np.broadcast_to(np.float64(self.scale), self.rows)
+        code = "none" if losses is not None else "mean" if self.counted else "sum"
+        label_code = 0 if self.labels is None else _core.INTEGERS[self.labels.dtype]
+        try:
+            value = _core.cross_entropy(
+                True, _problem.passable(x, self.axis), self.code, self.axis, self.labels, label_code, self.target,
+                self.ignored, self.smoothing, self.factors, scale, FLOAT64, 0.0, _core.REDUCTIONS[code], n_threads,
+                losses, _core.FLOATS[self.dtype], None, grad, None, None, None,
+            )  # fmt: skip
+        except _core.LabelError as error:
+            raise _problem.label_error(
+                error, x, self.axis, self.ignore_index, "target", "ignore_index"
+            ) from None
+        if self.divisor == 0.0 or (self.counted and value == 0.0 and self._divisor() == 0.0):
+            return math.nan
+        return value * self.pending
