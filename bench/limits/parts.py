@@ -13,6 +13,7 @@ from .memory import memory
 from .peers import peers
 from .scaling import scaling
 from .session import Session
+from .training import training
 
 # Those with peers come last: their thread pools and allocators are not in the process before.
 PARTS: dict[str, Callable[[Session], Iterator[Line]]] = {
@@ -26,6 +27,7 @@ PARTS: dict[str, Callable[[Session], Iterator[Line]]] = {
     "memory": memory,
     "small": small,
     "peers": peers,
+    "training": training,
 }
 
 

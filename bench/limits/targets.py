@@ -43,3 +43,7 @@ THREADS_MEGABYTES = 4.0
 
 MEMORY = 2.0  # MB allocated by a call beside its result
 MEMORY_CLASSES = (10, 1000, 131072)
+
+# Forward and backward of PyTorch's tensors, times as fast as PyTorch's own loss.
+TRAINING, TRAINING_TIMES = ((4096, 1000), (512, 32768)), 4.0
+TRAINING_QUICK = ((64, 10), (4, 300))

@@ -13,7 +13,7 @@ import numpy as np
 from ..arrays import Arrays
 from ..cases import Case
 from ..machine import cpus
-from .base import ALL_FLOATS, EPSILON, Peer, refuse
+from .base import ALL_FLOATS, EPSILON, Peer, Unsupported, refuse
 
 
 class Torch(Peer):
@@ -35,7 +35,7 @@ class Torch(Peer):
         x = self._tensor(arrays.x)
         target = arrays.labels if arrays.dense is None else arrays.dense
         y = None if target is None else self._tensor(target)
-        function = self._compile(_torch_function(case))
+        function = self._function(case)
         if not case.operation.gradient:
 
             def forward() -> tuple[Any, Any]:
@@ -54,8 +54,8 @@ class Torch(Peer):
 
         return gradient
 
-    def _compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        return function
+    def _function(self, case: Case) -> Callable[..., Any]:
+        return _torch_function(case)
 
     @staticmethod
     def _tensor(array: np.ndarray) -> Any:
@@ -78,13 +78,36 @@ class TorchCompile(Torch):
     name = "torch.compile"
     summary = "torch.compile(F.cross_entropy, fullgraph=True, dynamic=False), backward()"
 
-    def _compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
+    def _function(self, case: Case) -> Callable[..., Any]:
         import torch
 
         # Without this, torch gives up after eight shapes and silently runs the uncompiled function.
         torch._dynamo.reset()
-        compiled: Callable[..., Any] = torch.compile(function, fullgraph=True, dynamic=False)
+        compiled: Callable[..., Any] = torch.compile(_torch_function(case), fullgraph=True, dynamic=False)
         return compiled
+
+
+class XentNativeTorch(Torch):
+    """xent_native's loss on PyTorch's tensors and in its graph. Only the limits have it: it is no column of a table."""
+
+    name = "xent_native.torch"
+    related = ("xent-native",)
+    summary = "xent_native.torch.cross_entropy, backward()"
+    ours = True
+
+    def setup(self) -> None:
+        import xent_native
+
+        xent_native.set_num_threads(self.settings.threads or None)
+        if self.settings.isa:
+            xent_native.set_isa(self.settings.isa)
+
+    def _function(self, case: Case) -> Callable[..., Any]:
+        import xent_native.torch
+
+        if case.operation.source != "logits" or case.operation.target == "none":
+            raise Unsupported("only losses from logits")
+        return xent_native.torch.cross_entropy
 
 
 def _torch_function(case: Case) -> Callable[..., Any]:
