@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 TEXTS = sorted(
     path
-    for folder in (".", "docs", "src", "src/kernels", "tests/data/digits")
+    for folder in (".", "docs", "src", "src/kernels", "tests/data/digits", "tests/data/golden")
     for path in (ROOT / folder).glob("*.md")
 )
 
