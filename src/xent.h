@@ -56,6 +56,17 @@ typedef struct {
     int64_t outer, inner;
 } xn_labels;
 
+/* What xn_binary_ce takes beside the rest of a problem. */
+typedef struct {
+    int from_probabilities; /* the input; else logits */
+    double share;           /* what a class counts in the loss of its row; 0: 1 / classes, which gives the mean */
+    const void *pos_weight; /* [classes] of double for XN_FLOAT64, else of float, or NULL; multiplies the smoothed
+                             * target. Not with focal */
+    int focal, balanced;    /* the focal loss; and, with `balanced`, alpha times positives and 1 - alpha negatives */
+    double gamma, alpha;
+    xn_array each; /* output: the loss of each element times its sample weight; double for XN_FLOAT64, else float */
+} xn_binary;
+
 typedef struct {
     int64_t outer, classes, inner;
     int classes_last; /* whether no dimension follows the classes: decides the loop order, and so the last bits */
@@ -71,7 +82,8 @@ typedef struct {
     const void *class_weight;        /* [classes] of double for XN_FLOAT64, else of float, or NULL; multiplies the
                                       * smoothed target of its class */
     xn_row_array sample_weight;      /* multiplies the loss; a row of weight 0 counts nothing, whatever it holds */
-    double epsilon;                  /* xn_prob_ce: probabilities are clipped to [epsilon, 1 - epsilon] */
+    double epsilon;                  /* probabilities, where they are the input, are clipped to [epsilon, 1 - epsilon] */
+    xn_binary binary;                /* xn_binary_ce alone reads this */
     xn_reduction reduction;
 
     int n_threads;            /* 0: as many as OpenMP and the cgroup allow */
@@ -93,6 +105,10 @@ xn_status xn_softmax_ce(xn_problem *problem);
 
 /* Cross-entropy from probabilities; outputs are loss and grad. */
 xn_status xn_prob_ce(xn_problem *problem);
+
+/* Binary cross-entropy, plain or focal, from logits or probabilities; outputs are loss, grad, binary.each and, from
+ * logits of the plain one, hess. label_smoothing goes towards 1/2. Without a target: prob alone, the sigmoid. */
+xn_status xn_binary_ce(xn_problem *problem);
 
 /* Views a group of dimensions as one. Returns 0 if their strides do not allow it. */
 int xn_collapse(int dims, const int64_t *shape, const int64_t *strides, int64_t *size, int64_t *stride);

@@ -52,6 +52,14 @@ cdef extern from "xent.h" nogil:
         xn_int_type type
         int64_t outer, inner
 
+    ctypedef struct xn_binary:
+        int from_probabilities
+        double share
+        const void *pos_weight
+        int focal, balanced
+        double gamma, alpha
+        xn_array each
+
     ctypedef struct xn_problem:
         int64_t outer, classes, inner
         int classes_last
@@ -65,6 +73,7 @@ cdef extern from "xent.h" nogil:
         const void *class_weight
         xn_row_array sample_weight
         double epsilon
+        xn_binary binary
         xn_reduction reduction
         int n_threads
         int (*interrupted)() noexcept
@@ -75,6 +84,7 @@ cdef extern from "xent.h" nogil:
 
     xn_status xn_softmax_ce(xn_problem *problem)
     xn_status xn_prob_ce(xn_problem *problem)
+    xn_status xn_binary_ce(xn_problem *problem)
     int xn_collapse(int dims, const int64_t *shape, const int64_t *strides, int64_t *size, int64_t *stride)
     const char *xn_isa_name(int index)
     int xn_isa_supported(int index)

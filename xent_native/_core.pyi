@@ -55,6 +55,28 @@ def plain_cross_entropy(
     n_threads: int,
     grad: bool,
 ) -> tuple[Any, Any] | None: ...
+def binary_cross_entropy(
+    from_logits: bool,
+    x: _Array,
+    dtype: int,
+    axis: int,
+    target: _Array | None,
+    label_smoothing: float,
+    pos_weight: _Array | None,
+    focal: tuple[bool, float, float] | None,
+    sample_weight: _Array | None,
+    weight_dtype: int,
+    epsilon: float,
+    reduction: int,
+    share: float,
+    n_threads: int,
+    loss: _Array | None,
+    loss_dtype: int,
+    each: _Array | None,
+    grad: _Array | None,
+    hess: _Array | None,
+    prob: _Array | None,
+) -> float: ...
 def isa() -> str: ...
 def isas() -> list[tuple[str, bool]]: ...
 def kernels() -> list[str]: ...

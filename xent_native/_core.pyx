@@ -155,12 +155,15 @@ cdef void release(Buffers *buffers) noexcept:
         PyBuffer_Release(&buffers.view[buffers.count])
 
 
-cdef xn_status run(xn_problem *p, bint from_logits) except? XN_INTERRUPTED:
+ctypedef xn_status (*operation)(xn_problem *) noexcept nogil
+
+
+cdef xn_status run(xn_problem *p, operation call) except? XN_INTERRUPTED:
     """Calls C without the GIL. An interruption and a lack of memory become exceptions here."""
     cdef xn_status status
     p.interrupted = interrupted
     with nogil:
-        status = xn_softmax_ce(p) if from_logits else xn_prob_ce(p)
+        status = call(p)
     if status == XN_INTERRUPTED:
         pending_exception()
     if status == XN_NO_MEMORY:
@@ -300,7 +303,7 @@ def cross_entropy(bint from_logits, x, int dtype, int axis, labels, int label_ty
             p.class_weight = view.buf
         p.outer, p.classes, p.inner = shape.outer, shape.classes, shape.inner
         p.classes_last = axis == buffers.view[0].ndim - 1
-        status = run(&p, from_logits)
+        status = run(&p, xn_softmax_ce if from_logits else xn_prob_ce)
         if status == XN_BAD_LABEL:
             raise LabelError(p.bad_row, <uint64_t> p.bad_label if p.labels.type == XN_UINT64 else p.bad_label)
         if status != XN_OK:
@@ -346,9 +349,64 @@ def plain_cross_entropy(bint dense, y_true, y_pred, from_logits, axis, ignore_cl
             slope = new_plane(y_pred)
             take_planes(&buffers, slope, p.dtype, cls, True, &shape, &p.grad)
         p.n_threads = n_threads
-        if run(&p, softmax) != XN_OK:
+        if run(&p, xn_softmax_ce if softmax else xn_prob_ce) != XN_OK:
             return None
         return (p.reduced if loss is None else loss), slope
+    finally:
+        release(&buffers)
+
+
+def binary_cross_entropy(bint from_logits, x, int dtype, int axis, target, double label_smoothing, pos_weight,
+                         focal, sample_weight, int weight_dtype, double epsilon, int reduction, double share,
+                         int n_threads, loss, int loss_dtype, each, grad, hess, prob):
+    """One call of xn_binary_ce. Arrays may be None; returns the reduced loss.
+
+    focal is None or (balanced, alpha, gamma); each is of the dtype that x is computed in.
+    """
+    cdef xn_problem p
+    cdef Buffers buffers
+    cdef Shape shape
+    cdef Py_buffer *view
+    cdef xn_status status
+    if not (0 <= dtype < XN_DTYPES and 0 <= weight_dtype < 2 and 0 <= loss_dtype < 2 and 0 <= reduction < 4):
+        raise ValueError("unknown dtype or reduction code")
+    memset(&p, 0, sizeof(p))
+    shape.outer = -1
+    buffers.count = 0
+    p.dtype = <xn_dtype> dtype
+    p.label_smoothing = label_smoothing
+    p.epsilon = epsilon
+    p.reduction = <xn_reduction> reduction
+    p.n_threads = n_threads
+    p.binary.from_probabilities = not from_logits
+    p.binary.share = share
+    if focal is not None:
+        p.binary.focal = 1
+        p.binary.balanced, p.binary.alpha, p.binary.gamma = focal
+    if axis < 0:
+        axis += <int> x.ndim
+    try:
+        take_planes(&buffers, x, dtype, axis, False, &shape, &p.input)
+        take_planes(&buffers, target, dtype, axis, False, &shape, &p.target)
+        take_planes(&buffers, each, loss_dtype, axis, True, &shape, &p.binary.each)
+        take_planes(&buffers, grad, dtype, axis, True, &shape, &p.grad)
+        take_planes(&buffers, hess, dtype, axis, True, &shape, &p.hess)
+        take_planes(&buffers, prob, dtype, axis, True, &shape, &p.prob)
+        take_floats(&buffers, sample_weight, weight_dtype, axis, False, &shape, &p.sample_weight)
+        take_floats(&buffers, loss, loss_dtype, axis, True, &shape, &p.loss)
+        if each is not None and (loss_dtype == XN_FLOAT64) != (dtype == XN_FLOAT64):
+            raise ValueError("each must have the dtype that x is computed in")
+        if pos_weight is not None:
+            view = acquire(&buffers, pos_weight, sizeof(double) if dtype == XN_FLOAT64 else sizeof(float), False)
+            if view.ndim != 1 or view.shape[0] != shape.classes or view.strides[0] != view.itemsize:
+                raise ValueError("pos_weight must be contiguous, with one item per class")
+            p.binary.pos_weight = view.buf
+        p.outer, p.classes, p.inner = shape.outer, shape.classes, shape.inner
+        p.classes_last = axis == buffers.view[0].ndim - 1
+        status = run(&p, xn_binary_ce)
+        if status != XN_OK:
+            raise ValueError(xn_status_text(status).decode())
+        return p.reduced
     finally:
         release(&buffers)
 

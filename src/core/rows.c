@@ -75,6 +75,12 @@ static xn_plane plane_of(const xn_array *a, xn_dtype dtype, const xn_plan *plan,
     return (xn_plane){data, xn_row_step(plan, a->outer, a->inner), a->cls};
 }
 
+static xn_binary_kind binary_kind(const xn_problem *p) {
+    if (!p->target.data) return XN_SIGMOID;
+    if (p->binary.focal) return p->binary.from_probabilities ? XN_FOCAL_PROBABILITIES : XN_FOCAL_LOGITS;
+    return p->binary.from_probabilities ? XN_PROBABILITIES : XN_LOGITS;
+}
+
 /* With one target a row, its class weight is a factor of the row like any other. */
 static void apply_class_weight(const xn_problem *p, int64_t rows, const int64_t *label, double *weight) {
     for (int64_t i = 0; i < rows; i++) {
@@ -97,6 +103,14 @@ void xn_fill_tile(const xn_problem *p, const xn_plan *plan, xn_span span, xn_til
         .spread = p->label_smoothing / (double)p->classes,
         .grad_scale = 1,
         .epsilon = p->epsilon,
+        .kind = binary_kind(p),
+        .smoothing = p->label_smoothing,
+        .share = p->binary.share == 0 ? 1 / (double)p->classes : p->binary.share,
+        .pos_weight = p->binary.pos_weight,
+        .gamma = p->binary.gamma,
+        .alpha = p->binary.alpha,
+        .balanced = p->binary.balanced,
+        .each = plane_of(&p->binary.each, p->dtype == XN_FLOAT64 ? XN_FLOAT64 : XN_FLOAT32, plan, span),
         .streams = p->grad.data != p->input.data && p->outer * p->inner >= STREAM_BYTES / size / p->classes,
         .grad = plane_of(&p->grad, p->dtype, plan, span),
         .hess = plane_of(&p->hess, p->dtype, plan, span),

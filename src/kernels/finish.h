@@ -115,6 +115,23 @@ XN_INLINE double xn_log1p(double z) {
     return xn_log_corrected(u, c);
 }
 
+/* log(1 + e) for 0 <= e <= 1. */
+XN_INLINE double xn_log1p_unit(double e) {
+    const int upper = e > 0x1.a827999fcef34p-2; /* sqrt(2) - 1 */
+    return xn_log_parts(upper ? 1.0 : 0.0, upper ? 0.5 * (e - 1.0) : e);
+}
+
+/* exp(d) for d <= 0, to the smallest normal number; 0 below. NaN stays NaN. */
+XN_INLINE double xn_exp_down(double d) {
+    const double magic = 0x1.8p52 + 1023.0, lowest = -0x1.628b76e3a7b61p+9; /* -1023 ln 2: there the scale is 0 */
+    const double above = lowest > d ? lowest : d;
+    const double k = XN_FMA64(above, 0x1.71547652b82fep+0, magic);
+    const double n = k - magic;
+    const double r = XN_FMA64(n, -XN_LN2_LO, XN_FMA64(n, -XN_LN2_HI, above));
+    const double scale = xn_from_bits(xn_to_bits(k) << 52);
+    return XN_FMA64(xn_exp_slope(r), r * scale, scale);
+}
+
 /* Up to XN_FINISH rows: what their classes summed to, then what follows from that. */
 typedef struct {
     double max[XN_FINISH], rest[XN_FINISH], ties[XN_FINISH]; /* in; rest lifted, relative to max - offset */

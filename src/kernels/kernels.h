@@ -36,6 +36,9 @@ typedef struct {
     double max, rest, ties, dot, mass, at_label;
 } xn_part;
 
+/* The formulas of the binary kernels. */
+typedef enum { XN_LOGITS, XN_PROBABILITIES, XN_FOCAL_LOGITS, XN_FOCAL_PROBABILITIES, XN_SIGMOID } xn_binary_kind;
+
 /* Some rows of one problem, with everything that their losses and gradients depend on.
  * The effective target of class c is u = (keep * t + spread) * class_weight[c], where t comes from
  * `target`, or is 1 at `label` and 0 elsewhere. */
@@ -50,6 +53,12 @@ typedef struct {
     double keep, spread;        /* 1 - label_smoothing, label_smoothing / classes */
     double grad_scale;          /* gradient and Hessian belong to grad_scale * sum of the losses */
     double epsilon;             /* probabilities are clipped to [epsilon, 1 - epsilon] */
+    xn_binary_kind kind;        /* the binary kernels, here and below: which formulas, see binary_lanes.h */
+    double smoothing, share;    /* label_smoothing; what a class counts in its row's loss: 1 / classes, or 1 */
+    const void *pos_weight;     /* [classes] of the compute type, or NULL for 1: factor of the targets */
+    double gamma, alpha;
+    int balanced;               /* the focal loss takes alpha at positives and 1 - alpha at negatives */
+    xn_plane each;              /* losses of the elements, of the compute type */
     double *loss, *lse;         /* [rows], or NULL */
     xn_plane grad, hess, prob, log_prob;
     int streams;                /* the gradient is larger than the cache, and not the input itself */

@@ -11,5 +11,7 @@
 #include "softmax_ce_cols.h"
 #include "prob_ce.h"
 #include "prob_ce_cols.h"
+#include "binary_lanes.h"
+#include "binary_ce.h"
 #undef XN_REAL
 #undef XN_STORED

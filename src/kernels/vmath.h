@@ -126,6 +126,39 @@ XN_INLINE real XN_T(log_parts)(real e, real f) {
 #endif
 }
 
+/* log(1 + e) for 0 <= e <= 1, relative to the result: within 1 ulp for an exact e. */
+XN_INLINE real XN_T(log1p_unit)(real e) {
+#if XN_REAL == 32
+    real p = -0x1.24b298p-8f;
+    p = XN_FMA(p, e, 0x1.9d455ap-6f);
+    p = XN_FMA(p, e, -0x1.11708cp-4f);
+    p = XN_FMA(p, e, 0x1.d992bcp-4f);
+    p = XN_FMA(p, e, -0x1.448ee2p-3f);
+    p = XN_FMA(p, e, 0x1.969cb2p-3f);
+    p = XN_FMA(p, e, -0x1.ffb95cp-3f);
+    p = XN_FMA(p, e, 0x1.55540cp-2f);
+    p = XN_FMA(p, e, -0x1.fffffep-2f);
+    return XN_FMA(e * e, p, e);
+#else
+    return xn_log1p_unit(e);
+#endif
+}
+
+/* log(a + b) for 0 <= a + b <= 1, `near` being that sum rounded: its distance from 1 comes from the terms. NaN stays
+ * NaN. */
+XN_INLINE real XN_T(log_sum)(real near, real a, real b) {
+    const ireal one = XN_T(to_bits)(1), middle = XN_T(to_bits)((real)0.70710678118654752);
+    const real smallest = XN_REAL == 32 ? (real)0x1p-126 : (real)0x1p-1022;
+    const real lift = near < smallest ? (real)0x1p60 : (real)1; /* of a subnormal sum */
+    const real low = near < smallest ? (real)-60 : (real)0;
+    const ureal biased = ((ureal)XN_T(to_bits)(near * lift) + (ureal)(one - middle)) >> XN_MANTISSA;
+    const real scale = XN_T(from_bits)((ireal)(((ureal)(2 * XN_BIAS) - biased) << XN_MANTISSA));
+    const ureal round = (ureal)XN_T(to_bits)(XN_REAL_ROUND);
+    const real e = XN_T(from_bits)((ireal)(round + biased)) - (XN_REAL_ROUND + (real)XN_BIAS);
+    const real value = XN_T(log_parts)(e + low, XN_FMA(b * lift, scale, a * lift * scale - 1));
+    return near == 0 ? -INFINITY : value;
+}
+
 /* log(p / S), where S is given in two parts beside its rounded inverse: p / S - 1 comes from the difference
  * p - S, which is exact near S. A rounded quotient would lose the digits of its distance from 1. For normal
  * quotients below 2; NaN stays NaN. */

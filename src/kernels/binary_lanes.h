@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Binary cross-entropy and its focal form, element by element: the formulas, for one vector. Template: see real.h.
+ *
+ * With t the target, u = w (t (1 - s) + s / 2) and v = (1 - t) (1 - s) + s / 2, s the label smoothing, w the weight of
+ * positives, and p = sigmoid(x) or the probability itself:
+ *     loss = u (-log p) + v (-log(1 - p))
+ * From logits, with e = exp(-|x|): -log p = max(-x, 0) + log1p(e), -log(1 - p) = max(x, 0) + log1p(e). Nothing
+ * cancels, and nothing saturates:
+ *     d loss / d x = v p - u (1 - p),   d2 loss / d x2 = (u + v) p (1 - p),   1 - p = e / (1 + e) for x >= 0
+ * From probabilities as Keras has it: q = clip(p) to [epsilon, 1 - epsilon], d loss / d p = v / (1 - q) - u / q, and 0
+ * where p is clipped; the bounds count as inside.
+ *
+ * Focal: the loss times m^gamma, with m = t p' + (1 - t) p of the smoothed t, p' = 1 - p, and if balanced times
+ * alpha t + (1 - alpha)(1 - t). The power multiplies every relative error by gamma, so that it is computed in double
+ * throughout. Weights of positives play no part.
+ *
+ * 1 - p is never formed from a rounded p. exp is lifted by 2^XN_LIFT (vmath.h), which keeps tiny gradients normal. A
+ * target of 0 counts nothing, even where its logarithm is infinite. */
+
+/* The options, as the lanes want them. */
+typedef struct {
+    real keep, spread;                    /* 1 - s, s / 2 */
+    real low, high, log_low, log_high;    /* where probabilities are clipped, and the logarithms there */
+    double gamma, zero_power; /* zero_power = gamma 0^(gamma - 1), the slope of the power at 0 */
+    double alpha, rest;       /* alpha, 1 - alpha; both 1 where the classes are not balanced */
+    double keep64, spread64, low64, high64, log_low64, log_high64;
+} XN_T(binary);
+
+/* Loss and, as wanted, derivatives from logits. `plain` and `wanted` (1: gradient, 2: Hessian, too) are constants to
+ * the callers. */
+XN_INLINE void XN_T(binary_logits)(int plain, int wanted, const XN_T(binary) *o, const real *x, const real *t,
+                                   const real *pos, const real *scale, real *restrict loss, real *restrict grad,
+                                   real *restrict hess) {
+    const XN_T(reference) ref = XN_T(refer)(0);
+    const real keep = o->keep, spread = o->spread, one = (real)0x1p60;
+#pragma omp simd
+    for (int i = 0; i < XN_LANES; i++) {
+        const real logit = x[i], target = t[i];
+        const real u = plain ? target : pos[i] * XN_FMA(keep, target, spread);
+        const real v = plain ? 1 - target : XN_FMA(keep, 1 - target, spread);
+        const real size = logit < 0 ? -logit : logit;
+        const real lifted = XN_T(lifted)(-size, 0, ref.lowest, ref.magic);
+        const real e = lifted * (real)0x1p-60;
+        const real side = logit < 0 ? u : v;
+        const real near = XN_T(log1p_unit)(e);
+        loss[i] = XN_FMA(side, side == 0 ? 0 : size, plain ? near : (u + v) * near);
+        if (wanted) {
+            const real inverse = 1 / (1 + e), factor = scale[i] * (real)0x1p-30;
+            const real p = logit < 0 ? lifted : one, other = logit < 0 ? one : lifted;
+            const real slope = XN_FMA(-u, other, v * p) * (real)0x1p-30 * inverse;
+            grad[i] = factor == 0 ? 0 : slope * factor;
+            if (wanted == 2) {
+                const real curve = (plain ? (real)1 : u + v) * (lifted * (real)0x1p-30 * inverse * inverse);
+                hess[i] = factor == 0 ? 0 : curve * factor;
+            }
+        }
+    }
+}
+
+/* -(u log q + v log(1 - q)). */
+XN_INLINE real XN_T(binary_clipped)(real u, real v, real p, real low, real high, real log_low, real log_high) {
+    const real log_p = XN_T(log_sum)(p, p, 0), log_other = XN_T(log_sum)(1 - p, 1, -p);
+    const real yes = p < low ? log_low : p > high ? log_high : log_p;
+    const real no = p < low ? log_high : p > high ? log_low : log_other;
+    const real first = u == 0 ? 0 : u * yes, second = v == 0 ? 0 : v * no;
+    return 0 - (first + second);
+}
+
+XN_INLINE void XN_T(binary_probabilities)(int wanted, const XN_T(binary) *o, const real *x, const real *t,
+                                          const real *pos, const real *scale, real *restrict loss,
+                                          real *restrict grad) {
+    const real keep = o->keep, spread = o->spread, low = o->low, high = o->high;
+    const real log_low = o->log_low, log_high = o->log_high;
+#pragma omp simd
+    for (int i = 0; i < XN_LANES; i++) {
+        const real p = x[i], target = t[i];
+        const real u = pos[i] * XN_FMA(keep, target, spread), v = XN_FMA(keep, 1 - target, spread);
+        loss[i] = XN_T(binary_clipped)(u, v, p, low, high, log_low, log_high);
+        if (wanted) {
+            const real yes = u == 0 ? 0 : u / p, no = v == 0 ? 0 : v / (1 - p);
+            const real inside = p < low || p > high ? 0 : no - yes;
+            grad[i] = scale[i] == 0 ? 0 : inside * scale[i];
+        }
+    }
+}
+
+/* log m; NaN where a target outside of [0, 1] makes m negative. */
+XN_INLINE double XN_T(log_mix)(double m) {
+    const double value = xn_log_corrected(m, 0);
+    return m < 0 ? (double)NAN : value;
+}
+
+/* The factor before the loss, m^gamma times the balance. */
+XN_INLINE double XN_T(focal_factor)(const XN_T(binary) *o, double log_m, double u, double v) {
+    const double power = o->gamma == 0 ? 0 : o->gamma * log_m;
+    return xn_exp_down(power) * (o->alpha * u + o->rest * v);
+}
+
+XN_INLINE void XN_T(focal_logits)(int wanted, const XN_T(binary) *o, const real *x, const real *t, const real *scale,
+                                  real *restrict loss, real *restrict grad) {
+    const double keep = o->keep64, spread = o->spread64, gamma = o->gamma;
+#pragma omp simd
+    for (int i = 0; i < XN_LANES; i++) {
+        const double logit = (double)x[i], target = (double)t[i];
+        const double u = XN_FMA64(keep, target, spread), v = XN_FMA64(keep, 1 - target, spread);
+        const double size = logit < 0 ? -logit : logit;
+        const double e = xn_exp_down(-size), near = xn_log1p_unit(e);
+        const double side = logit < 0 ? u : v;
+        const double plain = XN_FMA64(side, side == 0 ? 0 : size, near);
+        const double p = logit < 0 ? e : 1.0, other = logit < 0 ? 1.0 : e; /* times 1 + e */
+        const double mix = XN_FMA64(u, other, v * p);
+        const double factor = XN_T(focal_factor)(o, XN_T(log_mix)(mix) - near, u, v);
+        const double value = factor * plain;
+        loss[i] = (real)(factor == 0 ? 0 : value);
+        if (wanted) {
+            const double inverse = 1 / (1 + e), slope = XN_FMA64(-u, other, v * p) * inverse;
+            const double ratio = mix == 0 ? 1.0 : e / mix;
+            const double bend = gamma * (v - u) * inverse * ratio * (e == 0 ? 0 : plain);
+            const double entry = factor * (slope + bend) * (double)scale[i];
+            grad[i] = scale[i] == 0 ? 0 : (real)entry;
+        }
+    }
+}
+
+XN_INLINE void XN_T(focal_probabilities)(int wanted, const XN_T(binary) *o, const real *x, const real *t,
+                                         const real *scale, real *restrict loss, real *restrict grad) {
+    const double keep = o->keep64, spread = o->spread64, low = o->low64, high = o->high64, gamma = o->gamma;
+#pragma omp simd
+    for (int i = 0; i < XN_LANES; i++) {
+        const double p = (double)x[i], target = (double)t[i];
+        const double u = XN_FMA64(keep, target, spread), v = XN_FMA64(keep, 1 - target, spread);
+        const double log_p = xn_log_corrected(p, 0), other = 1 - p;
+        const double log_other = xn_log_corrected(other, (1 - other) - p);
+        const double yes = p < low ? o->log_low64 : p > high ? o->log_high64 : log_p;
+        const double no = p < low ? o->log_high64 : p > high ? o->log_low64 : log_other;
+        const double plain = 0 - ((u == 0 ? 0 : u * yes) + (v == 0 ? 0 : v * no));
+        const double floored = p < 0 ? 0 : p, valid = floored > 1 ? 1 : floored;
+        const double mix = XN_FMA64(u, 1 - valid, v * valid);
+        const double factor = XN_T(focal_factor)(o, XN_T(log_mix)(mix), u, v);
+        loss[i] = (real)(factor * plain);
+        if (wanted) {
+            const double first = u == 0 ? 0 : u / p, second = v == 0 ? 0 : v / other;
+            const double slope = p < low || p > high ? 0 : second - first;
+            const double ratio = mix == 0 ? o->zero_power * (o->alpha * u + o->rest * v) : gamma * factor / mix;
+            const double entry = XN_FMA64(factor, slope, ratio * (v - u) * plain) * (double)scale[i];
+            grad[i] = scale[i] == 0 ? 0 : (real)entry;
+        }
+    }
+}
+
+/* sigmoid(x), to the last bits at both of its ends. */
+XN_INLINE void XN_T(sigmoid)(const real *x, real *restrict p) {
+    const XN_T(reference) ref = XN_T(refer)(0);
+#pragma omp simd
+    for (int i = 0; i < XN_LANES; i++) {
+        const real logit = x[i], size = logit < 0 ? -logit : logit;
+        const real lifted = XN_T(lifted)(-size, 0, ref.lowest, ref.magic);
+        const real inverse = 1 / XN_FMA(lifted, (real)0x1p-60, (real)1);
+        p[i] = logit < 0 ? lifted * inverse * (real)0x1p-60 : inverse;
+    }
+}
