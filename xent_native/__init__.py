@@ -21,8 +21,13 @@ except ModuleNotFoundError as error:
     ) from None
 
 from . import losses, runtime, scoring, torch
-from .activations import log_softmax, logsumexp, softmax, to_categorical
+from .activations import log_softmax, logsumexp, sigmoid, softmax, to_categorical
 from .functional import (
+    binary_crossentropy,
+    binary_crossentropy_grad_and_hess,
+    binary_crossentropy_value_and_grad,
+    binary_focal_crossentropy,
+    binary_focal_crossentropy_value_and_grad,
     categorical_crossentropy,
     categorical_crossentropy_grad_and_hess,
     categorical_crossentropy_value_and_grad,
@@ -30,14 +35,26 @@ from .functional import (
     sparse_categorical_crossentropy_grad_and_hess,
     sparse_categorical_crossentropy_value_and_grad,
 )
-from .losses import CategoricalCrossentropy, SparseCategoricalCrossentropy
+from .losses import (
+    BinaryCrossentropy,
+    BinaryFocalCrossentropy,
+    CategoricalCrossentropy,
+    SparseCategoricalCrossentropy,
+)
 from .runtime import get_num_threads, isa, set_isa, set_num_threads, show_config, threads
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "BinaryCrossentropy",
+    "BinaryFocalCrossentropy",
     "CategoricalCrossentropy",
     "SparseCategoricalCrossentropy",
+    "binary_crossentropy",
+    "binary_crossentropy_grad_and_hess",
+    "binary_crossentropy_value_and_grad",
+    "binary_focal_crossentropy",
+    "binary_focal_crossentropy_value_and_grad",
     "categorical_crossentropy",
     "categorical_crossentropy_grad_and_hess",
     "categorical_crossentropy_value_and_grad",
@@ -50,6 +67,7 @@ __all__ = [
     "set_isa",
     "set_num_threads",
     "show_config",
+    "sigmoid",
     "softmax",
     "sparse_categorical_crossentropy",
     "sparse_categorical_crossentropy_grad_and_hess",

@@ -185,8 +185,57 @@ def class_weights(value: Any, x: np.ndarray, axis: int) -> np.ndarray | None:
     return np.require(array, dtype=computed(x.dtype), requirements=["C", "A"])
 
 
-def label_number(value: Any, name: str = "ignore_class") -> int | None:
-    """An ignored class as an int, whatever labels it is for, or None."""
+def positive_weights(value: Any, x: np.ndarray, axis: int) -> np.ndarray | None:
+    """One weight of positives per class in the dtype that `x` is computed in, from a number or an array."""
+    if value is None:
+        return None
+    classes, dtype = x.shape[axis], computed(x.dtype)
+    array = as_array("pos_weight", value)
+    if array.ndim == 0:
+        return np.full(classes, array, dtype)
+    if array.shape != (classes,):
+        raise ValueError(
+            f"pos_weight must be a number or have shape ({classes},), one per class; got shape {array.shape}"
+        )
+    return np.require(array, dtype=dtype, requirements=["C", "A"])
+
+
+def focal_options(balancing: Any, alpha: Any, gamma: Any) -> tuple[bool, float, float]:
+    """Whether the classes are balanced, `alpha` in [0, 1], and a finite `gamma` of at least 0."""
+    return bool(balancing), _fraction("alpha", alpha, 1.0), _fraction("gamma", gamma, np.finfo(float).max)
+
+
+def same_rank(y_pred: Any, y_true: Any) -> tuple[Any, Any]:
+    """Keras's squeeze_or_expand_to_same_rank: both as they are, or one with a last axis of length 1 more or less."""
+    shapes = np.shape(y_pred), np.shape(y_true)
+    if abs(len(shapes[0]) - len(shapes[1])) != 1:
+        return y_pred, y_true
+    longer, shorter = sorted(shapes, key=len, reverse=True)
+    if longer[-1] != 1:
+        return y_pred, y_true
+    expands = len(shorter) == 1
+    arrays = as_array("y_pred", y_pred), as_array("y_true", y_true)
+    fitted = [
+        array[..., None]
+        if expands and array.ndim == len(shorter)
+        else array[..., 0]
+        if not expands and array.ndim == len(longer)
+        else array
+        for array in arrays
+    ]
+    return fitted[0], fitted[1]
+
+
+def reshaped_view(name: str, buffer: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """A caller's buffer with an axis of length 1 more or less."""
+    view = buffer[..., None] if len(shape) > buffer.ndim else buffer[..., 0]
+    if view.shape != shape:
+        raise ValueError(f"{name} must have the shape of y_pred; got {buffer.shape}")
+    return view
+
+
+def label_number(value: Any) -> int | None:
+    """`ignore_class` as an int, whatever labels it is for, or None."""
     if value is None:
         return None
     try:
@@ -194,7 +243,7 @@ def label_number(value: Any, name: str = "ignore_class") -> int | None:
             raise TypeError
         return operator.index(value)
     except TypeError:
-        raise ValueError(f"{name} must be an integer or None; got {value!r}") from None
+        raise ValueError(f"ignore_class must be an integer or None; got {value!r}") from None
 
 
 def ignored_class(value: Any, label_dtype: np.dtype) -> int | None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Softmax, log-softmax and log-sum-exp on the kernels of the losses, and one-hot encoding."""
+"""Softmax, log-softmax, log-sum-exp and the sigmoid on the kernels of the losses, and one-hot encoding."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from . import _core, _problem, runtime
 
-__all__ = ["log_softmax", "logsumexp", "softmax", "to_categorical"]
+__all__ = ["log_softmax", "logsumexp", "sigmoid", "softmax", "to_categorical"]
 
 
 def _softmax_plane(x: Any, axis: int, out: Any, logarithm: bool, n_threads: int | None) -> np.ndarray:
@@ -146,6 +146,59 @@ def logsumexp(x: Any, axis: int = -1, *, out: Any = None, n_threads: int | None 
         return native
     result: np.ndarray = out
     result[...] = native
+    return result
+
+
+def sigmoid(x: Any, *, out: Any = None, n_threads: int | None = None) -> np.ndarray:
+    r"""Probabilities of yes-or-no answers from logits, element by element.
+
+    .. math:: \sigma(x) = \frac{1}{1 + e^{-x}}
+
+    Parameters
+    ----------
+    x : array_like
+        Logits, of any shape.
+    out : ndarray, optional
+        Where to put the result: shape and dtype of `x`; may be `x` itself.
+    n_threads : int, optional
+        At least 1; see :func:`xent_native.set_num_threads`.
+
+    Returns
+    -------
+    ndarray
+        Shape and dtype of `x` (float64 for integers). Small ones keep all their digits, as 1 - p of a large
+        one does as ``sigmoid(-x)``. 0 at -inf, 1 at inf, NaN at NaN.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `x` is no array of real numbers, or `out` does not fit.
+
+    Examples
+    --------
+    >>> from xent_native import sigmoid
+    >>> sigmoid([0.0, -40.0, float("inf")]).tolist()
+    [0.5, 4.248354255291589e-18, 1.0]
+    """
+    given, dtype = _problem.prediction(x, "x")
+    if out is not None:
+        _problem.output("out", out, given.shape, (dtype,))
+        if out is not x:
+            _problem.refuse_overlap("out", out, {"x": given})
+    threads = runtime.resolve_threads(n_threads)
+    result: np.ndarray = np.empty(given.shape, dtype) if out is None else out
+    if given.size == 0:
+        return result
+    logits = _problem.passable(given[..., None], given.ndim)
+    view = result[..., None]
+    direct = dtype == logits.dtype and _problem.passable(view, given.ndim) is view
+    native = view if direct else np.empty(logits.shape, logits.dtype)
+    _core.binary_cross_entropy(
+        True, logits, _core.stored_code(logits.dtype), given.ndim, None, 0.0, None, None, None, 0, 0.0, 0, 0.0,
+        threads, None, 0, None, None, None, native,
+    )  # fmt: skip
+    if not direct:
+        result[...] = native[..., 0]
     return result
 
 

@@ -84,21 +84,17 @@ XN_INLINE void XN_T(binary_probabilities)(int wanted, const XN_T(binary) *o, con
     }
 }
 
-/* log m; NaN where a target outside of [0, 1] makes m negative. */
-XN_INLINE double XN_T(log_mix)(double m) {
-    const double value = xn_log_corrected(m, 0);
-    return m < 0 ? (double)NAN : value;
-}
-
-/* The factor before the loss, m^gamma times the balance. */
-XN_INLINE double XN_T(focal_factor)(const XN_T(binary) *o, double log_m, double u, double v) {
-    const double power = o->gamma == 0 ? 0 : o->gamma * log_m;
-    return xn_exp_down(power) * (o->alpha * u + o->rest * v);
+/* The power m^gamma, log m plus `more` being the logarithm of m. Where m is 0 it is finite, so that 0^0 is 1; where a
+ * target outside of [0, 1] makes m negative it is NaN. */
+XN_INLINE double XN_T(focal_power)(double gamma, double m, double more) {
+    const double log_m = xn_log_corrected(m, 0) + more;
+    const double some = m == 0 ? -0x1p1000 : log_m;
+    return xn_exp_down(gamma * (m < 0 ? (double)NAN : some));
 }
 
 XN_INLINE void XN_T(focal_logits)(int wanted, const XN_T(binary) *o, const real *x, const real *t, const real *scale,
                                   real *restrict loss, real *restrict grad) {
-    const double keep = o->keep64, spread = o->spread64, gamma = o->gamma;
+    const double keep = o->keep64, spread = o->spread64, gamma = o->gamma, alpha = o->alpha, rest = o->rest;
 #pragma omp simd
     for (int i = 0; i < XN_LANES; i++) {
         const double logit = (double)x[i], target = (double)t[i];
@@ -109,7 +105,8 @@ XN_INLINE void XN_T(focal_logits)(int wanted, const XN_T(binary) *o, const real 
         const double plain = XN_FMA64(side, side == 0 ? 0 : size, near);
         const double p = logit < 0 ? e : 1.0, other = logit < 0 ? 1.0 : e; /* times 1 + e */
         const double mix = XN_FMA64(u, other, v * p);
-        const double factor = XN_T(focal_factor)(o, XN_T(log_mix)(mix) - near, u, v);
+        const double balance = alpha * u + rest * v;
+        const double factor = XN_T(focal_power)(gamma, mix, -near) * balance;
         const double value = factor * plain;
         loss[i] = (real)(factor == 0 ? 0 : value);
         if (wanted) {
@@ -124,24 +121,27 @@ XN_INLINE void XN_T(focal_logits)(int wanted, const XN_T(binary) *o, const real 
 
 XN_INLINE void XN_T(focal_probabilities)(int wanted, const XN_T(binary) *o, const real *x, const real *t,
                                          const real *scale, real *restrict loss, real *restrict grad) {
-    const double keep = o->keep64, spread = o->spread64, low = o->low64, high = o->high64, gamma = o->gamma;
+    const double keep = o->keep64, spread = o->spread64, low = o->low64, high = o->high64;
+    const double gamma = o->gamma, zero_power = o->zero_power, alpha = o->alpha, rest = o->rest;
+    const double log_low = o->log_low64, log_high = o->log_high64;
 #pragma omp simd
     for (int i = 0; i < XN_LANES; i++) {
         const double p = (double)x[i], target = (double)t[i];
         const double u = XN_FMA64(keep, target, spread), v = XN_FMA64(keep, 1 - target, spread);
         const double log_p = xn_log_corrected(p, 0), other = 1 - p;
         const double log_other = xn_log_corrected(other, (1 - other) - p);
-        const double yes = p < low ? o->log_low64 : p > high ? o->log_high64 : log_p;
-        const double no = p < low ? o->log_high64 : p > high ? o->log_low64 : log_other;
+        const double yes = p < low ? log_low : p > high ? log_high : log_p;
+        const double no = p < low ? log_high : p > high ? log_low : log_other;
         const double plain = 0 - ((u == 0 ? 0 : u * yes) + (v == 0 ? 0 : v * no));
         const double floored = p < 0 ? 0 : p, valid = floored > 1 ? 1 : floored;
         const double mix = XN_FMA64(u, 1 - valid, v * valid);
-        const double factor = XN_T(focal_factor)(o, XN_T(log_mix)(mix), u, v);
+        const double balance = alpha * u + rest * v;
+        const double factor = XN_T(focal_power)(gamma, mix, 0) * balance;
         loss[i] = (real)(factor * plain);
         if (wanted) {
             const double first = u == 0 ? 0 : u / p, second = v == 0 ? 0 : v / other;
             const double slope = p < low || p > high ? 0 : second - first;
-            const double ratio = mix == 0 ? o->zero_power * (o->alpha * u + o->rest * v) : gamma * factor / mix;
+            const double ratio = mix == 0 ? zero_power * balance : gamma * factor / mix;
             const double entry = XN_FMA64(factor, slope, ratio * (v - u) * plain) * (double)scale[i];
             grad[i] = scale[i] == 0 ? 0 : (real)entry;
         }

@@ -2,6 +2,13 @@
 """The losses as functions, with Keras's names and positional order: a module for each family."""
 
 from ._call import EPSILON as EPSILON
+from .binary import (
+    binary_crossentropy,
+    binary_crossentropy_grad_and_hess,
+    binary_crossentropy_value_and_grad,
+    binary_focal_crossentropy,
+    binary_focal_crossentropy_value_and_grad,
+)
 from .categorical import (
     categorical_crossentropy,
     categorical_crossentropy_grad_and_hess,
@@ -14,6 +21,11 @@ from .sparse import (
 )
 
 __all__ = [
+    "binary_crossentropy",
+    "binary_crossentropy_grad_and_hess",
+    "binary_crossentropy_value_and_grad",
+    "binary_focal_crossentropy",
+    "binary_focal_crossentropy_value_and_grad",
     "categorical_crossentropy",
     "categorical_crossentropy_grad_and_hess",
     "categorical_crossentropy_value_and_grad",

@@ -3,9 +3,12 @@
 
 from ._names import deserialize, get, serialize
 from .base import Loss, Reduction
+from .binary import BinaryCrossentropy, BinaryFocalCrossentropy
 from .categorical import CategoricalCrossentropy, SparseCategoricalCrossentropy
 
 __all__ = [
+    "BinaryCrossentropy",
+    "BinaryFocalCrossentropy",
     "CategoricalCrossentropy",
     "Loss",
     "Reduction",

@@ -8,16 +8,28 @@ from typing import Any
 
 from .. import functional
 from .base import Loss
+from .binary import BinaryCrossentropy, BinaryFocalCrossentropy
 from .categorical import CategoricalCrossentropy, SparseCategoricalCrossentropy
 
 __all__ = ["deserialize", "get", "serialize"]
 
 _CLASSES: dict[str, Callable[..., Loss]] = {
-    cls.__name__: cls for cls in (CategoricalCrossentropy, SparseCategoricalCrossentropy)
+    cls.__name__: cls
+    for cls in (
+        BinaryCrossentropy,
+        BinaryFocalCrossentropy,
+        CategoricalCrossentropy,
+        SparseCategoricalCrossentropy,
+    )
 }
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
     function.__name__: function
-    for function in (functional.categorical_crossentropy, functional.sparse_categorical_crossentropy)
+    for function in (
+        functional.binary_crossentropy,
+        functional.binary_focal_crossentropy,
+        functional.categorical_crossentropy,
+        functional.sparse_categorical_crossentropy,
+    )
 }
 
 
