@@ -103,6 +103,33 @@ def test_nothing_to_count(reduction):
             assert np.isnan(loss) if reduction == "mean" else loss == 0.0
 
 
+@pytest.mark.parametrize("reduction", ["none", "mean", "sum"])
+@pytest.mark.parametrize("weight", [None, (), (5,), (6, 1), (6, 5)])
+@pytest.mark.parametrize("pos_weight", [None, (), (5,), (6, 1), (6, 5)])
+def test_binary_values(rng, weight, pos_weight, reduction):
+    """The formula in float64; 1e-13 as above."""
+    x, t = 3 * rng.standard_normal((6, 5)), rng.random((6, 5))
+    w = None if weight is None else rng.random(weight) + 0.5
+    p = None if pos_weight is None else rng.random(pos_weight) + 0.5
+    loss = xt.binary_cross_entropy_with_logits(x, t, w, p, reduction)
+    truth = t * np.log1p(np.exp(-x)) * (1 if p is None else p) + (1 - t) * np.log1p(np.exp(x))
+    truth = truth * (1 if w is None else w)
+    truth = {"none": truth, "mean": truth.mean(), "sum": truth.sum()}[reduction]
+    assert_within(loss, truth, 1e-13 * (1 + np.abs(truth)), "loss")
+    for dtype in ("float16", "float32"):
+        narrow = xt.binary_cross_entropy_with_logits(x.astype(dtype), t.astype(dtype), w, p, reduction)
+        assert reduction != "none" or narrow.dtype == np.float32
+        np.testing.assert_allclose(narrow, truth, rtol=2e-2 if dtype == "float16" else 1e-5)
+
+
+def test_binary_without_elements():
+    assert np.isnan(xt.binary_cross_entropy_with_logits(np.zeros((0, 3)), np.zeros((0, 3))))
+    assert xt.binary_cross_entropy_with_logits(np.zeros(0), np.zeros(0), reduction="sum") == 0.0
+    assert xt.binary_cross_entropy_with_logits(
+        np.zeros((3, 0)), np.zeros((3, 0)), reduction="none"
+    ).shape == (3, 0)
+
+
 def test_lists_are_arrays():
     logits = [[2.0, 5.0, 1.0], [7.0, 1.0, 0.5]]
     assert xt.cross_entropy(logits, [1, 0]) == xt.cross_entropy(np.array(logits), np.array([1, 0]))
@@ -152,6 +179,8 @@ def test_without_pytorch():
         assert type(twin) is xt.CrossEntropyLoss and twin(x, y) == loss(x, y)
         from xent_native.torch import *
         assert CrossEntropyLoss is xt.CrossEntropyLoss
+        each = xt.BCEWithLogitsLoss(pos_weight=2.0)
+        assert each(x, x > 1) == xt.binary_cross_entropy_with_logits(x, x > 1, None, 2.0)
         print(loss, "torch" in sys.modules, round(cross_entropy(x, y), 7))
     """)
     assert printed == (

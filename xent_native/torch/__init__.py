@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import _core, _foreign, _problem, runtime
-from . import _softmax
+from . import _sigmoid, _softmax
 
 if TYPE_CHECKING:
-    from ._plain import CrossEntropyLoss
+    from ._plain import BCEWithLogitsLoss, CrossEntropyLoss
 
-__all__ = ["CrossEntropyLoss", "cross_entropy"]
+__all__ = ["BCEWithLogitsLoss", "CrossEntropyLoss", "binary_cross_entropy_with_logits", "cross_entropy"]
 
 
 def cross_entropy(
@@ -97,7 +97,8 @@ def cross_entropy(
 
         return _tensors.cross_entropy(input, target, weight, ignore_index, reduction, label_smoothing)
     x, y = _problem.prediction(input, "input")[0], _problem.as_array("target", target)
-    x, y = _same_dtype(x, y)
+    if x.ndim > 0:
+        x, y = _same_dtype(x, y)
     problem = _softmax.SoftmaxProblem(
         x.shape, _core.stored_code(x.dtype), y, weight, ignore_index, reduction, label_smoothing
     )
@@ -106,9 +107,82 @@ def cross_entropy(
     return np.float64(value) if losses is None else losses
 
 
+def binary_cross_entropy_with_logits(
+    input: Any,
+    target: Any,
+    weight: Any = None,
+    pos_weight: Any = None,
+    reduction: str = "mean",
+) -> Any:
+    r"""Binary cross-entropy from logits, as ``torch.nn.functional.binary_cross_entropy_with_logits``.
+
+    Each element is a problem of its own. With weights w and p (`pos_weight`), and the sigmoid of the logit x:
+
+    .. math:: \ell = -w \left( p \, t \log \sigma(x) + (1 - t) \log \sigma(-x) \right)
+
+    Parameters
+    ----------
+    input : Tensor or array_like, any shape
+        Logits. float16, bfloat16, float32 or float64; a tensor must be on the CPU.
+    target : Tensor or array_like of the shape of `input`
+        Usually in [0, 1]; integers and bools are taken for 0 and 1.
+    weight : Tensor or array_like, optional
+        Factor of each loss; broadcasts to `input`.
+    pos_weight : Tensor or array_like, optional
+        Factor of what targets of 1 contribute; broadcasts to `input`.
+    reduction : {"mean", "sum", "none"}
+        The mean divides by the number of elements, whatever the weights. It is NaN if there are none.
+
+    Returns
+    -------
+    Tensor, or ndarray or numpy.float64
+        In nats; as from :func:`cross_entropy`, one loss for each element.
+
+    Raises
+    ------
+    TypeError
+        If a dtype does not fit, or a tensor is not in the memory of this machine.
+    ValueError
+        If shapes do not fit, `reduction` is unknown, or another tensor than `input` requires a gradient.
+
+    Notes
+    -----
+    The gradient is computed as that of :func:`cross_entropy` is. Weights that vary along the last axis or, for
+    `pos_weight`, along others, take a pass or two more.
+
+    References
+    ----------
+    ``torch.nn.BCEWithLogitsLoss`` in the documentation of PyTorch has the same formula.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xent_native.torch import binary_cross_entropy_with_logits
+    >>> print(round(binary_cross_entropy_with_logits(np.array([0.0, 2.0]), np.array([1.0, 0.0])), 7))
+    1.4100376
+    """
+    if _foreign.is_tensor(input):
+        from . import _tensors
+
+        return _tensors.binary_cross_entropy_with_logits(input, target, weight, pos_weight, reduction)
+    x, y = _problem.prediction(input, "input")[0], _problem.as_array("target", target)
+    if y.dtype.kind in "iub":
+        y = y.astype(x.dtype)
+    if y.shape == x.shape:
+        x, y = _same_dtype(x, y)
+    weights = _sigmoid.weight_array("weight", weight, x.shape)
+    positive = _sigmoid.weight_array("pos_weight", pos_weight, x.shape)
+    if _sigmoid.folds(weights, positive) and x.dtype.itemsize == 2:
+        x, y = x.astype(np.float32), y.astype(np.float32)
+    problem = _sigmoid.BinaryProblem(x.shape, _core.stored_code(x.dtype), y, weights, positive, reduction)
+    losses = np.empty(problem.rows, problem.dtype) if problem.reduction == "none" else None
+    value = problem.solve(x, None, losses, runtime.resolve_threads(None))
+    return np.float64(value) if losses is None else losses
+
+
 def _same_dtype(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Targets that are probabilities in the dtype of the logits, or both in the wider of the two."""
-    if y.shape != x.shape or y.dtype == x.dtype or x.ndim == 0:
+    if y.shape != x.shape or y.dtype == x.dtype:
         return x, y
     if y.dtype.kind in "iub":
         raise TypeError(

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from .. import _problem
-from . import _softmax, cross_entropy
+from . import _softmax, binary_cross_entropy_with_logits, cross_entropy
 
 
 class CrossEntropyModule:
@@ -56,18 +56,10 @@ class CrossEntropyModule:
         label_smoothing: float = 0.0,
     ) -> None:
         super().__init__()
-        self.register_buffer("weight", self._kept("weight", weight))
+        self.register_buffer("weight", weight)  # type: ignore[attr-defined]
         self.ignore_index = _softmax.ignored_index(ignore_index)
         self.reduction = _softmax.reduction_name(reduction)
         self.label_smoothing = _problem.smoothing(label_smoothing)
-
-    def register_buffer(self, name: str, value: Any) -> None:
-        """Keep an array: an attribute, or what torch.nn.Module makes of it."""
-        setattr(self, name, value)
-
-    def _kept(self, name: str, value: Any) -> Any:
-        """An array as this class keeps it."""
-        return None if value is None else _problem.as_array(name, value)
 
     def forward(self, input: Any, target: Any) -> Any:
         """The loss, as from :func:`xent_native.torch.cross_entropy`."""
@@ -83,12 +75,54 @@ class CrossEntropyModule:
         )
 
 
-class Callable:
-    """What torch.nn.Module is for modules that only see NumPy arrays."""
+class BCEWithLogitsModule:
+    """Binary cross-entropy from logits with PyTorch's semantics, as a module.
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Calls ``forward``."""
-        return self.forward(*args, **kwargs)  # type: ignore[attr-defined]
+    The class form of :func:`xent_native.torch.binary_cross_entropy_with_logits`, where the formula stands. It is a
+    ``torch.nn.Module`` if PyTorch is installed: `weight` and `pos_weight` are buffers then. Without PyTorch it is a
+    plain class for NumPy arrays, with the same attributes.
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.extra_repr()})"  # type: ignore[attr-defined]
+    Parameters
+    ----------
+    weight : array_like or Tensor, optional
+        Factor of each loss; broadcasts to the input.
+    pos_weight : array_like or Tensor, optional
+        Factor of what targets of 1 contribute; broadcasts to the input.
+    reduction : {"mean", "sum", "none"}
+        What is returned of the losses of the elements.
+
+    Raises
+    ------
+    ValueError
+        If `reduction` is none of these.
+
+    Notes
+    -----
+    The arguments stand in the order of the function's; PyTorch has its deprecated `size_average` and `reduce`
+    after the first, and `pos_weight` last.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xent_native.torch import BCEWithLogitsLoss
+    >>> loss = BCEWithLogitsLoss(pos_weight=[3.0])
+    >>> print(round(loss(np.array([0.0, 0.0]), np.array([1.0, 0.0])), 7))
+    1.3862944
+    """
+
+    weight: Any
+    pos_weight: Any
+
+    def __init__(self, weight: Any = None, pos_weight: Any = None, reduction: str = "mean") -> None:
+        super().__init__()
+        self.register_buffer("weight", weight)  # type: ignore[attr-defined]
+        self.register_buffer("pos_weight", pos_weight)  # type: ignore[attr-defined]
+        self.reduction = _softmax.reduction_name(reduction)
+
+    def forward(self, input: Any, target: Any) -> Any:
+        """The loss, as from :func:`xent_native.torch.binary_cross_entropy_with_logits`."""
+        return binary_cross_entropy_with_logits(input, target, self.weight, self.pos_weight, self.reduction)
+
+    def extra_repr(self) -> str:
+        """The options, as ``repr()`` shows them."""
+        return f"reduction={self.reduction!r}"

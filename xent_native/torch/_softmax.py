@@ -50,6 +50,9 @@ class SoftmaxProblem:
     Attributes
     ----------
     axis : int
+        The axis that the losses do not have.
+    class_axis : int
+        The same, where `arranged` puts it.
     rows : tuple of int
         Shape of the losses.
     pending : float
@@ -71,7 +74,7 @@ class SoftmaxProblem:
         self.reduction = reduction_name(reduction)
         self.ignore_index = ignored_index(ignore_index)
         self.smoothing = _problem.smoothing(label_smoothing)
-        self.axis = 1 if len(shape) > 1 else 0
+        self.axis = self.class_axis = 1 if len(shape) > 1 else 0
         if not shape:
             raise ValueError("input must have at least one dimension; got a scalar")
         if shape[self.axis] == 0:
@@ -93,6 +96,10 @@ class SoftmaxProblem:
         self.divisor = self._divisor() if mean and not self.counted else 1.0
         factor = 1.0 / self.divisor if self.divisor else math.inf
         self.pending, self.scale = (factor, 1.0) if half and self.divisor else (1.0, factor)
+
+    def arranged(self, array: np.ndarray) -> np.ndarray:
+        """An array of the input's shape as the kernels take it: as it is."""
+        return array
 
     def _class_weights(self, weight: Any) -> np.ndarray | None:
         if weight is None:

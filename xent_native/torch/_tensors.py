@@ -12,7 +12,8 @@ import numpy as np
 import torch
 
 from .. import _core, _foreign, _problem, runtime
-from ._modules import CrossEntropyModule
+from . import _sigmoid
+from ._modules import BCEWithLogitsModule, CrossEntropyModule
 from ._softmax import SoftmaxProblem
 
 CODES = {
@@ -27,10 +28,14 @@ class Problem(Protocol):
     """What a loss is made of beside its input: see SoftmaxProblem."""
 
     axis: int
+    class_axis: int
     rows: tuple[int, ...]
     reduction: str
     pending: float
     code: int
+
+    def arranged(self, array: np.ndarray) -> np.ndarray:
+        """See BinaryProblem."""
 
     def solve(self, x: np.ndarray, grad: Any, losses: Any, n_threads: int) -> float:
         """See SoftmaxProblem."""
@@ -63,6 +68,26 @@ def cross_entropy(
         label_smoothing,
     )
     return loss_of(problem, input, target, weight)
+
+
+def binary_cross_entropy_with_logits(
+    input: Any, target: Any, weight: Any, pos_weight: Any, reduction: str
+) -> Any:
+    """:func:`xent_native.torch.binary_cross_entropy_with_logits` of tensors."""
+    check(input, target, weight=weight, pos_weight=pos_weight)
+    if not target.is_floating_point() or target.dtype != input.dtype:
+        dtype = (
+            input.dtype if not target.is_floating_point() else torch.promote_types(input.dtype, target.dtype)
+        )
+        input, target = input.to(dtype), target.to(dtype)
+    shape = tuple(input.shape)
+    weights = _sigmoid.weight_array("weight", weight, shape)
+    positive = _sigmoid.weight_array("pos_weight", pos_weight, shape)
+    dtype = input.dtype
+    if _sigmoid.folds(weights, positive) and dtype.itemsize == 2:
+        input, target = input.float(), target.float()
+    problem = _sigmoid.BinaryProblem(shape, CODES[input.dtype], memory(target), weights, positive, reduction)
+    return loss_of(problem, input, target, weight, pos_weight).to(dtype)
 
 
 def _rows(shape: Any) -> tuple[int, ...]:
@@ -117,8 +142,8 @@ def new_gradient(problem: Problem, input: Any) -> Any:
     """A tensor of the input's shape, and of its layout in memory if the kernels can walk that."""
     if not input.is_contiguous():
         grad = torch.empty_like(input)
-        native = memory(grad)
-        if _problem.passable(native, problem.axis) is native and not _problem.overlaps_itself(native):
+        native = problem.arranged(memory(grad))
+        if _problem.passable(native, problem.class_axis) is native and not _problem.overlaps_itself(native):
             return grad
     # NumPy asks the system for large pages, PyTorch does not: a third of the time of a large gradient.
     plane = _core.new_plane(memory(input))
@@ -179,17 +204,24 @@ def scaled(problem: Problem, grad: Any, upstream: Any) -> Any:
     return grad if factor == 1.0 else grad.mul_(factor)
 
 
-class CrossEntropyLoss(CrossEntropyModule, torch.nn.Module):
-    __doc__ = CrossEntropyModule.__doc__
+class Buffers(torch.nn.Module):
+    """Arrays among the options as buffers, which are tensors."""
 
-    # As pickle finds it, whichever module defines it.
+    # As pickle finds the classes, whichever module defines them.
     __module__ = "xent_native.torch"
 
     def register_buffer(self, name: str, tensor: Any, persistent: bool = True) -> None:
-        """As torch.nn.Module has it."""
-        torch.nn.Module.register_buffer(self, name, tensor, persistent)
+        """As torch.nn.Module has it, of any array."""
+        if tensor is not None and not _foreign.is_tensor(tensor):
+            tensor = torch.as_tensor(_problem.as_array(name, tensor))
+        super().register_buffer(name, tensor, persistent)
 
-    def _kept(self, name: str, value: Any) -> Any:
-        if value is None or _foreign.is_tensor(value):
-            return value
-        return torch.as_tensor(_problem.as_array(name, value))
+
+class CrossEntropyLoss(CrossEntropyModule, Buffers):
+    __doc__ = CrossEntropyModule.__doc__
+    __module__ = "xent_native.torch"
+
+
+class BCEWithLogitsLoss(BCEWithLogitsModule, Buffers):
+    __doc__ = BCEWithLogitsModule.__doc__
+    __module__ = "xent_native.torch"
