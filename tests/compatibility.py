@@ -79,7 +79,15 @@ MEANINGLESS: dict[tuple[str, str], str] = {
         "kl_divergence",
         "from_logits=True",
     ): "Keras has none from logits: use softmax, or categorical cross-entropy, whose gradient is the same",
-    ("kl_divergence", "_grad_and_hess"): "from logits only",
+    **{
+        (name, "_grad_and_hess"): "only the cross-entropies have one"
+        for name in (
+            "categorical_focal_crossentropy",
+            "binary_focal_crossentropy",
+            "kl_divergence",
+            "poly1_crossentropy",
+        )
+    },
     ("kl_divergence", "label_smoothing"): "Keras has none; targets may be smoothed before",
     ("poly1_crossentropy", "label_smoothing"): "Optax has none; targets may be smoothed before",
     ("categorical_focal_crossentropy", "class_weight"): "a list as alpha",

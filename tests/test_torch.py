@@ -420,7 +420,7 @@ def test_binary_loss_and_gradient_are_those_of_pytorch(dtype, weight, pos_weight
             assert_within(as_double(loss), expected, bound, f"loss, {where}")
             scale = 1.5 * np.abs(as_double(upstream)) / (x.numel() if reduction == "mean" else 1)
             assert x.grad.dtype == dtype
-            # One rounding more where the targets are folded: of the target, which the gradient is off by.
+            # Twice the bound: what is two problems has the gradients of both.
             assert_within(as_double(x.grad), slope, 2 * grad_bound(slope, scale, dtype), f"gradient, {where}")
 
 

@@ -148,7 +148,7 @@ def binary_cross_entropy_with_logits(
     Notes
     -----
     The gradient is computed as that of :func:`cross_entropy` is. Weights that vary along the last axis or, for
-    `pos_weight`, along others, take a pass or two more.
+    `pos_weight`, along others, take another pass.
 
     References
     ----------

@@ -32,7 +32,7 @@ def varies(array: np.ndarray | None) -> bool:
 
 
 def folds(weight: np.ndarray | None, pos_weight: np.ndarray | None) -> bool:
-    """Whether the weights are none of those that kernels know: of classes for positives, of rows for losses."""
+    """Whether it takes two problems, as the weights of positives are not one for each class of unweighted rows."""
     if pos_weight is None or pos_weight.size == 1:
         return False
     return pos_weight.size != pos_weight.shape[-1] or varies(weight)
@@ -42,8 +42,9 @@ class BinaryProblem:
     """One call of binary_cross_entropy_with_logits but for the logits: targets and options, checked.
 
     The kernels take the last axis for classes, with a weight of positives each, and the others for rows, with a weight
-    each. Weights that vary along the last axis make every element a row of one class; weights of positives that vary
-    otherwise are folded into targets and weights: with ``e = p t + 1 - t``, targets ``p t / e`` weighted by e.
+    each. Weights that vary along the last axis make every element a row of one class. Weights of positives that vary
+    otherwise make two problems of one, whose losses add up: targets of 1 with weights ``w p t``, and targets of 0 with
+    ``w (1 - t)``.
 
     Parameters
     ----------
@@ -76,20 +77,24 @@ class BinaryProblem:
         self.dtype = np.dtype(np.float64 if code == FLOAT64 else np.float32)
         self.size = math.prod(shape)
         self.single = varies(weight) or not shape  # rows of one class
+        self.single = self.single or folds(weight, pos_weight)
+        self.class_axis = len(shape) - 1 + self.single
+        self.factors = None
+        self.parts: list[tuple[np.ndarray, np.ndarray | None]] = []
         if folds(weight, pos_weight):
             assert pos_weight is not None
-            positive = pos_weight * target
-            whole = positive + (1 - target)
-            target = np.divide(positive, whole, out=np.zeros(shape, self.dtype), where=whole != 0)
-            weight = whole if weight is None else weight * whole
-            pos_weight, self.single = None, True
-        self.class_axis = len(shape) - 1 + self.single
-        self.target = _problem.passable(self.arranged(target), self.class_axis)
-        classes = self.target.shape[-1]
-        self.factors = None
-        if pos_weight is not None:
-            self.factors = np.broadcast_to(pos_weight.reshape(-1), (classes,)).astype(self.dtype)
-        self.weights = None if weight is None else self._row_weights(weight)
+            whole = self.dtype.type(1) if weight is None else weight.astype(self.dtype)
+            positive = whole * pos_weight.astype(self.dtype) * target
+            for value, part in ((1.0, positive), (0.0, whole * (1 - target))):
+                constant = np.broadcast_to(self.dtype.type(value), (*shape, 1))
+                self.parts.append((constant, self._row_weights(part, shape)))
+        else:
+            arranged = _problem.passable(self.arranged(target), self.class_axis)
+            classes = arranged.shape[-1]
+            if pos_weight is not None:
+                self.factors = np.broadcast_to(pos_weight.reshape(-1), (classes,)).astype(self.dtype)
+            rows = arranged.shape[:-1]
+            self.parts.append((arranged, None if weight is None else self._row_weights(weight, rows)))
         deferred = self.reduction == "mean" and code == HALF and self.size > 0
         self.pending = 1.0 / self.size if deferred else 1.0
         self.averaged = self.reduction == "mean" and not deferred
@@ -98,11 +103,11 @@ class BinaryProblem:
         """An array of the input's shape with the classes along its last axis."""
         return array[..., None] if self.single else array
 
-    def _row_weights(self, weight: np.ndarray) -> np.ndarray:
+    def _row_weights(self, weight: np.ndarray, rows: tuple[int, ...]) -> np.ndarray:
         weight = weight.astype(self.dtype, copy=False)
         if not self.single and weight.ndim > 0:
             weight = weight[..., 0]
-        return np.ascontiguousarray(np.broadcast_to(weight, self.target.shape[:-1]))
+        return np.ascontiguousarray(np.broadcast_to(weight, rows)).reshape(rows)
 
     def solve(
         self, x: np.ndarray, grad: np.ndarray | None, losses: np.ndarray | None, n_threads: int
@@ -110,13 +115,31 @@ class BinaryProblem:
         """One pass over the logits `x`: fills `losses` (for "none") and `grad` if given, returns the reduced loss."""
         if self.size == 0:
             return math.nan if self.reduction == "mean" else 0.0
+        value = self._solve(self.parts[0], x, grad, losses, n_threads)
+        for part in self.parts[1:]:
+            more_grad = None if grad is None else np.empty_like(grad)
+            more_losses = None if losses is None else np.empty_like(losses)
+            value += self._solve(part, x, more_grad, more_losses, n_threads)
+            for array, more in ((grad, more_grad), (losses, more_losses)):
+                if array is not None:
+                    array += more
+        return value * self.pending
+
+    def _solve(
+        self,
+        part: tuple[np.ndarray, np.ndarray | None],
+        x: np.ndarray,
+        grad: np.ndarray | None,
+        losses: np.ndarray | None,
+        n_threads: int,
+    ) -> float:
+        target, weights = part
         x, axis = self.arranged(x), self.class_axis
         code = "none" if losses is not None else "mean" if self.averaged else "sum"
-        value = _core.binary_cross_entropy(
-            True, _problem.passable(x, axis), self.code, axis, self.target, 0.0, self.factors, None, self.weights,
+        return _core.binary_cross_entropy(
+            True, _problem.passable(x, axis), self.code, axis, target, 0.0, self.factors, None, weights,
             _core.FLOATS[self.dtype], 0.0, _core.REDUCTIONS[code], 0.0 if self.averaged else 1.0,
             n_threads, None, _core.FLOATS[self.dtype],
             None if losses is None else self.arranged(losses), None if grad is None else self.arranged(grad),
             None, None,
         )  # fmt: skip
-        return value * self.pending
