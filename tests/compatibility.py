@@ -34,7 +34,7 @@ class Function:
 
     @property
     def class_name(self) -> str:
-        return "".join(part.title() for part in self.name.split("_"))
+        return "".join("KL" if part == "kl" else part.title() for part in self.name.split("_"))
 
 
 FUNCTIONS = {
@@ -89,8 +89,7 @@ MEANINGLESS: dict[tuple[str, str], str] = {
         )
     },
     ("kl_divergence", "label_smoothing"): "Keras has none; targets may be smoothed before",
-    ("poly1_crossentropy", "label_smoothing"): "Optax has none; targets may be smoothed before",
-    ("categorical_focal_crossentropy", "class_weight"): "a list as alpha",
+    ("kl_divergence", "class_weight"): "Keras has none; the function takes sample_weight",
     ("binary_crossentropy", "class_weight"): "each column is a problem of its own: pos_weight, sample_weight",
     ("binary_focal_crossentropy", "class_weight"): "alpha with apply_class_balancing",
     ("binary_focal_crossentropy", "pos_weight"): "alpha with apply_class_balancing",
