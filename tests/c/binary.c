@@ -129,20 +129,21 @@ typedef struct {
     double power;                             /* gamma (1 + |log m|) */
 } element;
 
-static long double clip_log(long double p, long double epsilon) {
-    return logl(p < epsilon ? epsilon : p > 1 - epsilon ? 1 - epsilon : p);
+static long double clip_log(long double p, long double epsilon, long double high) {
+    return p < epsilon ? logl(epsilon) : p > high ? log1pl(-epsilon) : logl(p);
 }
 
-static element truth_of(const xn_tile *tile, long double at, long double y, long double w) {
+/* high: 1 - epsilon as the type has it, from which on p counts as clipped. */
+static element truth_of(const xn_tile *tile, long double at, long double y, long double w, long double high) {
     const long double s = (long double)tile->smoothing, eps = (long double)tile->epsilon;
     const int logits = tile->kind == XN_LOGITS || tile->kind == XN_FOCAL_LOGITS || tile->kind == XN_SIGMOID;
     const int focal = tile->kind == XN_FOCAL_LOGITS || tile->kind == XN_FOCAL_PROBABILITIES;
     const long double u = w * (y * (1 - s) + s / 2), v = (1 - y) * (1 - s) + s / 2;
     const long double p = logits ? 1 / (1 + expl(-at)) : at, other = logits ? 1 / (1 + expl(at)) : 1 - at;
-    const long double yes = logits ? (at < 0 ? at : 0) - log1pl(expl(-fabsl(at))) : clip_log(p, eps);
+    const long double yes = logits ? (at < 0 ? at : 0) - log1pl(expl(-fabsl(at))) : clip_log(p, eps, high);
     const long double no = logits ? (at > 0 ? -at : 0) - log1pl(expl(-fabsl(at)))
-                                  : (p < eps ? log1pl(-eps) : p > 1 - eps ? logl(eps) : log1pl(-p));
-    const int inside = logits || !(p < eps || p > 1 - eps);
+                                  : (p < eps ? log1pl(-eps) : p > high ? logl(eps) : log1pl(-p));
+    const int inside = logits || !(p < eps || p > high);
     element e = {.prob = p, .hess = (u + v) * p * other};
     e.loss = -((u == 0 ? 0 : u * yes) + (v == 0 ? 0 : v * no));
     const long double left = logits ? u * other : u == 0 ? 0 : u / p;
@@ -151,12 +152,13 @@ static element truth_of(const xn_tile *tile, long double at, long double y, long
     e.size = inside ? right + left : 0;
     if (!focal) return e;
     const long double g = (long double)tile->gamma, a = (long double)tile->alpha, m = u * other + v * p;
-    e.power = g == 0 || m == 0 ? 0 : (double)(g * (1 + fabsl(logl(m))));
+    e.power = g == 0 || !(m > 0) ? 0 : (double)(g * (1 + fabsl(logl(m))));
     const long double factor = (g == 0 ? 1 : powl(m, g)) * (tile->balanced ? a * u + (1 - a) * v : 1);
     const long double slope = logits ? (isinf(at) ? 0 : p * other / (m == 0 ? 1 : m)) : 1 / m;
-    const long double bend = g == 0 || slope == 0 ? 0 : factor * g * slope * (v - u) * e.loss;
+    const long double steep = m == 0 && !logits ? g * powl(0, g - 1) * (tile->balanced ? a * u + (1 - a) * v : 1) : factor * g * slope;
+    const long double bend = g == 0 || slope == 0 ? 0 : steep * (v - u) * e.loss;
     e.grad = factor * e.grad + bend;
-    e.size = factor * e.size + fabsl(bend);
+    e.size = factor * e.size + (bend == 0 ? 0 : fabsl(steep * (u + v) * e.loss)); /* v - u may cancel */
     e.loss *= factor;
     return e;
 }
@@ -182,6 +184,8 @@ static double allowed(const draw *d, double power) {
 
 static void check_tile(const draw *d, int isa) {
     const xn_tile *tile = &d->tile;
+    const double bound = 1 - tile->epsilon;
+    const long double high = d->dtype == XN_FLOAT32 ? (long double)(float)bound : (long double)bound;
     for (int64_t i = 0; i < tile->rows; i++) {
         const double w = field_get(&weight, XN_FLOAT64, i, 0, 0);
         const long double scale = (long double)(w * tile->grad_scale * tile->share);
@@ -190,9 +194,10 @@ static void check_tile(const draw *d, int isa) {
         for (int64_t c = 0; c < tile->classes; c++) {
             const int64_t k = i * tile->classes + c;
             const double pos = tile->pos_weight ? field_get(&pos_weight, d->dtype, c, 0, 0) : 1;
-            const element e = truth_of(tile, (long double)x[k], (long double)t[k], (long double)pos);
+            const element e = truth_of(tile, (long double)x[k], (long double)t[k], (long double)pos, high);
             const double ulps = allowed(d, e.power);
-            sum += e.loss;
+            sum += e.loss > (d->dtype == XN_FLOAT32 ? 0x1.fffffep127L : 0x1.fffffffffffffp1023L) ? (long double)INFINITY
+                                                                                                   : e.loss;
             most = e.power > most ? e.power : most;
             if (d->wants[PROB]) check("sigmoid", result[isa][PROB][k], e.prob, e.prob, d, 8);
             if (d->wants[GRAD])
