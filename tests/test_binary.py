@@ -134,7 +134,8 @@ def test_probabilities_are_keras_formula_clip_included(dtype, focal):
         q = np.clip(p.astype(float), 1e-7, 1 - 1e-7)
         # Of a bound itself: 1 - (1 - epsilon), rounded twice, would lose half of its digits.
         log_other = np.where(p > 1 - 1e-7, np.log(1e-7), np.log1p(-q))
-        want = -(target * np.log(q) + (1 - target) * log_other)
+        log_p = np.where(p > 1 - 1e-7, np.log1p(-1e-7), np.log(q))
+        want = -(target * log_p + (1 - target) * log_other)
         inside = (p >= np.dtype(dtype).type(1e-7)) & (p <= np.dtype(dtype).type(1 - 1e-7))
         with np.errstate(all="ignore"):
             slope = np.where(inside, (1 - target) / (1 - p.astype(float)) - target / p.astype(float), 0)
@@ -165,8 +166,10 @@ def test_infinities_and_nan_hit_their_row_alone(isa):
             if gamma is not None:
                 call = xn.binary_focal_crossentropy_value_and_grad
             loss, grad = call(t, x, from_logits=True)
-            assert np.isnan(loss[1]) and np.isnan(grad[1, 3])
-            assert np.isinf(loss[4]) and grad[4, 3] == 1 / dtype(40)
+            assert np.isnan(loss[1])
+            assert np.isnan(grad[1, 3])
+            assert np.isinf(loss[4])
+            assert grad[4, 3] == 1 / dtype(40)
             for row in (2, 3):
                 assert loss[row] == pytest.approx(float(loss[0]) * 39 / 40)
                 assert grad[row, 3] == 0
@@ -193,7 +196,8 @@ def test_a4_half_types_are_the_float32_problem(rng, name, from_logits):
     wide, wide_grad = xn.binary_crossentropy_value_and_grad(
         t.astype(np.float32), x.astype(np.float32), from_logits
     )
-    assert loss.dtype == np.float32 and grad.dtype == dtype
+    assert loss.dtype == np.float32
+    assert grad.dtype == dtype
     assert (loss == wide).all()
     assert (grad.astype(np.float32) == wide_grad.astype(dtype).astype(np.float32)).all()
 
@@ -218,7 +222,8 @@ def test_layouts_agree(rng, classes, call):
     weight = rng.random(34)
     weight[3] = 0
     want, want_grad = function(t, x, from_logits=True, sample_weight=weight)
-    assert want[3] == 0 and (want_grad[3] == 0).all()
+    assert want[3] == 0
+    assert (want_grad[3] == 0).all()
     for (a, axis), (b, _) in zip(layouts(x), layouts(t), strict=True):
         w = weight.reshape(a.shape[1:]) if axis == 0 else weight
         loss, grad = function(b, a, from_logits=True, sample_weight=w, axis=axis)
@@ -329,8 +334,10 @@ def test_buffers_and_in_place(rng):
     want, want_grad = xn.binary_crossentropy_value_and_grad(t, x, True)
     out, buffer = np.empty(9), x.copy()
     loss, grad = xn.binary_crossentropy_value_and_grad(t, buffer, True, out=out, grad_out=buffer)
-    assert loss is out and grad is buffer
-    assert (out == want).all() and (buffer == want_grad).all()
+    assert loss is out
+    assert grad is buffer
+    assert (out == want).all()
+    assert (buffer == want_grad).all()
     for wrong, name in ((np.empty(8), "out"), (np.empty(9, np.float32), "out")):
         with pytest.raises(ValueError, match=name):
             xn.binary_crossentropy(t, x, True, out=wrong)
