@@ -226,7 +226,7 @@ static inline void XN_T(binary_store)(const xn_tile *t, int64_t row, double sum)
     if (t->loss) t->loss[row] = t->weight[row] == 0 ? 0 : t->weight[row] * (sum * t->share);
 }
 
-/* Adds n losses of one row to its lanes. */
+/* Adds n losses of one row to its lanes, times 2^-10: float32 may hold them, but not their sum. */
 static inline void XN_T(binary_add)(const real *loss, int64_t n, double *total, double *error) {
     for (int64_t j = 0; j < n; j += 4 * XN_T(GROUP)) { /* few additions in `real`: they are what costs digits */
         real sum[XN_T(GROUP)];
@@ -234,7 +234,7 @@ static inline void XN_T(binary_add)(const real *loss, int64_t n, double *total, 
         const int64_t end = XN_T(least)(n, j + 4 * XN_T(GROUP));
         for (int64_t k = j; k < end; k += XN_T(GROUP)) {
 #pragma omp simd
-            for (int i = 0; i < XN_T(GROUP); i++) sum[i] += loss[k + i];
+            for (int i = 0; i < XN_T(GROUP); i++) sum[i] = XN_FMA(loss[k + i], (real)0x1p-10, sum[i]);
         }
         XN_T(flush)(total, error, sum);
     }
@@ -256,7 +256,7 @@ static void XN_T(binary_ce_rows)(const xn_tile *t) {
             XN_T(binary_block)(&w, at);
             XN_T(binary_add)(w.loss, at.length, total, error);
         }
-        XN_T(binary_store)(t, row, XN_T(flushed)(total, error));
+        XN_T(binary_store)(t, row, 0x1p10 * XN_T(flushed)(total, error));
     }
     XN_T(binary_end)(&w);
 }
@@ -290,10 +290,10 @@ static inline void XN_T(binary_rows_together)(XN_T(binary_work) *w, int64_t row,
     }
 }
 
-/* Some rows class by class. */
+/* Some rows class by class. The first class of a sum begins it. */
 static inline void XN_T(binary_classes)(XN_T(binary_work) *w, XN_T(binary_sums) *s, int64_t row, int64_t rows) {
     const xn_tile *t = w->t;
-    for (int k = 0; k < 4; k++) {
+    for (int64_t k = t->classes; k > 1 && k < 4; k++) {
         memset(s->sum[k], 0, (size_t)rows * sizeof(double));
         memset(s->error[k], 0, (size_t)rows * sizeof(double));
     }
@@ -302,11 +302,19 @@ static inline void XN_T(binary_classes)(XN_T(binary_work) *w, XN_T(binary_sums) 
         double *sum = s->sum[c % 4], *error = s->error[c % 4];
         XN_T(binary_factors)(w, at);
         XN_T(binary_block)(w, at);
+        if (t->classes == 1 || !t->loss) continue;
 #pragma omp simd
-        for (int64_t r = 0; r < rows; r++) XN_T(add)(sum + r, error + r, (double)w->loss[r]);
+        for (int64_t r = 0; r < rows; r++) {
+            sum[r] = c < 4 ? 0 : sum[r];
+            error[r] = c < 4 ? 0 : error[r];
+            XN_T(add)(sum + r, error + r, (double)w->loss[r]);
+        }
     }
-    for (int64_t r = 0; r < rows; r++)
-        XN_T(binary_store)(t, row + r, XN_T(binary_total)(s->sum[0] + r, s->error[0] + r, XN_T(BATCH)));
+    for (int64_t r = 0; t->loss && r < rows; r++) {
+        const double alone = (double)w->loss[r];
+        const double sum = t->classes == 1 ? alone : XN_T(binary_total)(s->sum[0] + r, s->error[0] + r, XN_T(BATCH));
+        XN_T(binary_store)(t, row + r, sum);
+    }
 }
 
 static void XN_T(binary_ce_cols)(const xn_tile *t) {

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "binary.h"
 #include "specimen.h"
 
 enum {
@@ -154,6 +155,30 @@ static void drive_prob_ce_rows(session *at, kernel_id id) {
 
 static void drive_prob_ce_cols(session *at, kernel_id id) {
     drive_tiles(at, id, 1, 0);
+}
+
+static void drive_binary(session *at, kernel_id id, int is_rows) {
+    rng r = {at->seed};
+    for (int dtype = XN_FLOAT32; dtype <= XN_FLOAT64; dtype++) {
+        binary_kernels k = {id.name, names, isas, {NULL}};
+        for (int isa = 0; isa < isas; isa++) k.kernel[isa] = kernel_of(tables[isa], id, (xn_dtype)dtype);
+        for (int index = 0; class_count(index); index++)
+            for (int i = 0; i < at->tiles; i++) {
+                const int64_t classes = class_count(index), most = rng_chance(&r, 20) ? XN_ROW_TILE : MOST_ROWS;
+                if (is_rows && classes <= XN_FEW_CLASSES) continue;
+                run_binary_tile(&k, (xn_dtype)dtype, rng_int(&r, 1, least(most, TILE_ELEMENTS / classes + 1)), classes,
+                                rng_next(&r));
+                at->done++;
+            }
+    }
+}
+
+static void drive_binary_ce_rows(session *at, kernel_id id) {
+    drive_binary(at, id, 1);
+}
+
+static void drive_binary_ce_cols(session *at, kernel_id id) {
+    drive_binary(at, id, 0);
 }
 
 /* Wide rows: scan, merge and write belong together. */

@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* One random tile for the binary kernels: how it is drawn, run and checked. The truth is the textbook's formula in long
+ * double, written apart from the kernels' own. */
+#include "binary.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "field.h"
+
+enum { GRAD, HESS, PROB, EACH, PLANES, LOSS = PLANES, RESULTS, ISAS = 4 }; /* the last "ISA": one row alone */
+
+static field input, target, pos_weight, weight, loss, plane[PLANES];
+static double *x, *t, *result[ISAS][RESULTS];
+static int64_t room;
+
+typedef struct {
+    xn_tile tile;
+    xn_dtype dtype;
+    int in_place; /* the plane that overwrites the input, or -1 */
+    int wants[RESULTS];
+} draw;
+
+static void make_room(int64_t elements) {
+    if (elements <= room) return;
+    room = elements;
+    x = resized(x, room, sizeof *x);
+    t = resized(t, room, sizeof *t);
+    for (int i = 0; i < ISAS; i++)
+        for (int r = 0; r < RESULTS; r++) result[i][r] = resized(result[i][r], room, sizeof(double));
+}
+
+/* Classes together, rows together, or both apart. */
+static xn_plane place(rng *r, field *f, xn_dtype dtype, int64_t rows, int64_t classes) {
+    const int64_t gap = rng_chance(r, 50) ? 0 : rng_int(r, 1, 9), apart = rng_chance(r, 80) ? 1 : 2;
+    const int across = rng_chance(r, 40);
+    const int64_t step[3] = {across ? apart : classes * apart + gap, across ? rows * apart + gap : apart, 0};
+    const int64_t size[3] = {rows, classes, 1};
+    field_place(r, f, dtype_size(dtype), size, step);
+    return (xn_plane){f->origin, f->step[0], f->step[1]};
+}
+
+static double drawn_logit(rng *r) {
+    const double special[] = {INFINITY, -INFINITY, 0.0, -0.0, 3e38, -3e38, 1e-40, -88.0, 88.0, 1e4, -1e4};
+    if (rng_chance(r, 3)) return special[rng_int(r, 0, 10)];
+    return rng_chance(r, 1) ? NAN : rng_normal(r) * (rng_chance(r, 30) ? 30 : 3);
+}
+
+static double drawn_probability(rng *r) {
+    const double special[] = {0.0, 1.0, 1e-7, 1 - 1e-7, 1e-30, 0.5, NAN};
+    return rng_chance(r, 5) ? special[rng_int(r, 0, 6)] : rng_unit(r);
+}
+
+static void draw_tile(draw *d, rng *r, int64_t rows, int64_t classes) {
+    xn_tile *tile = &d->tile;
+    const int64_t row_size[3] = {rows, 1, 1}, class_size[3] = {classes, 1, 1}, one[3] = {1, 0, 0};
+    *tile = (xn_tile){.rows = rows, .classes = classes, .share = 1 / (double)classes, .epsilon = 1e-7};
+    tile->kind = (xn_binary_kind)rng_int(r, XN_LOGITS, XN_SIGMOID);
+    const int logits = tile->kind == XN_LOGITS || tile->kind == XN_FOCAL_LOGITS || tile->kind == XN_SIGMOID;
+    const int hard = rng_chance(r, 50);
+    tile->input = place(r, &input, d->dtype, rows, classes);
+    if (tile->kind != XN_SIGMOID) tile->target = place(r, &target, d->dtype, rows, classes);
+    tile->smoothing = rng_chance(r, 30) ? 0.1 : 0;
+    tile->gamma = rng_chance(r, 50) ? 2 : 0.5 * (double)rng_int(r, 0, 8);
+    tile->alpha = 0.25;
+    tile->balanced = rng_chance(r, 50);
+    tile->grad_scale = rng_chance(r, 50) ? 1 : 1 / (double)rows;
+    field_place(r, &weight, sizeof(double), row_size, one);
+    const int weighted = rng_chance(r, 40);
+    for (int64_t i = 0; i < rows; i++)
+        field_put(&weight, XN_FLOAT64, i, 0, 0, !weighted ? 1 : rng_chance(r, 20) ? 0 : rng_unit(r) + 0.1);
+    tile->weight = (const double *)(const void *)weight.origin;
+    if (rng_chance(r, 30) && (tile->kind == XN_LOGITS || tile->kind == XN_PROBABILITIES)) {
+        field_place(r, &pos_weight, dtype_size(d->dtype), class_size, one);
+        for (int64_t c = 0; c < classes; c++) field_put(&pos_weight, d->dtype, c, 0, 0, 0.5 + rng_unit(r));
+        tile->pos_weight = pos_weight.origin;
+    }
+    const int sigmoid = tile->kind == XN_SIGMOID;
+    const int wants[RESULTS] = {!sigmoid && rng_chance(r, 70), tile->kind == XN_LOGITS && rng_chance(r, 30), sigmoid,
+                                !sigmoid && rng_chance(r, 30), !sigmoid};
+    memcpy(d->wants, wants, sizeof wants);
+    d->in_place = logits && rng_chance(r, 20) ? (sigmoid ? PROB : wants[GRAD] ? GRAD : -1) : -1;
+    tile->streams = d->in_place < 0 && rng_chance(r, 30);
+    for (int p = 0; p < PLANES; p++) {
+        xn_plane *const planes[PLANES] = {&tile->grad, &tile->hess, &tile->prob, &tile->each};
+        if (!d->wants[p]) continue;
+        *planes[p] = p == d->in_place ? tile->input : place(r, &plane[p], d->dtype, rows, classes);
+    }
+    if (d->wants[LOSS]) {
+        field_place(r, &loss, sizeof(double), row_size, one);
+        tile->loss = (double *)(void *)loss.origin;
+    }
+    make_room(rows * classes);
+    for (int64_t k = 0; k < rows * classes; k++) {
+        x[k] = logits ? drawn_logit(r) : drawn_probability(r);
+        t[k] = hard ? (double)rng_int(r, 0, 1) : rng_unit(r);
+    }
+}
+
+static void fill(const draw *d) {
+    for (int64_t i = 0; i < d->tile.rows; i++)
+        for (int64_t c = 0; c < d->tile.classes; c++) {
+            const int64_t k = i * d->tile.classes + c;
+            field_put(&input, d->dtype, i, c, 0, x[k]);
+            x[k] = field_get(&input, d->dtype, i, c, 0);
+            if (d->tile.kind == XN_SIGMOID) continue;
+            field_put(&target, d->dtype, i, c, 0, t[k]);
+            t[k] = field_get(&target, d->dtype, i, c, 0);
+        }
+}
+
+static void collect(const draw *d, int isa, int64_t first, int64_t rows) {
+    for (int p = 0; p < PLANES; p++) {
+        const field *f = p == d->in_place ? &input : &plane[p];
+        if (!d->wants[p]) continue;
+        for (int64_t i = first; i < first + rows; i++)
+            for (int64_t c = 0; c < d->tile.classes; c++)
+                result[isa][p][i * d->tile.classes + c] = field_take(f, d->dtype, i, c, 0);
+        if (p != d->in_place && !field_untouched(f)) fail("stray writes beside plane %d", p);
+    }
+    for (int64_t i = first; d->wants[LOSS] && i < first + rows; i++)
+        result[isa][LOSS][i] = field_take(&loss, XN_FLOAT64, i, 0, 0);
+    if (d->wants[LOSS] && !field_untouched(&loss)) fail("stray writes beside the losses");
+}
+
+typedef struct {
+    long double loss, grad, hess, prob, size; /* size: what errors of the gradient are relative to */
+    double power;                             /* gamma (1 + |log m|) */
+} element;
+
+static long double clip_log(long double p, long double epsilon, long double high) {
+    return p < epsilon ? logl(epsilon) : p > high ? log1pl(-epsilon) : logl(p);
+}
+
+/* high: 1 - epsilon as the type has it, from which on p counts as clipped. */
+static element truth_of(const xn_tile *tile, long double at, long double y, long double w, long double high) {
+    const long double s = (long double)tile->smoothing, eps = (long double)tile->epsilon;
+    const int logits = tile->kind == XN_LOGITS || tile->kind == XN_FOCAL_LOGITS || tile->kind == XN_SIGMOID;
+    const int focal = tile->kind == XN_FOCAL_LOGITS || tile->kind == XN_FOCAL_PROBABILITIES;
+    const long double u = w * (y * (1 - s) + s / 2), v = (1 - y) * (1 - s) + s / 2;
+    const long double p = logits ? 1 / (1 + expl(-at)) : at, other = logits ? 1 / (1 + expl(at)) : 1 - at;
+    const long double yes = logits ? (at < 0 ? at : 0) - log1pl(expl(-fabsl(at))) : clip_log(p, eps, high);
+    const long double no = logits ? (at > 0 ? -at : 0) - log1pl(expl(-fabsl(at)))
+                                  : (p < eps ? log1pl(-eps) : p > high ? logl(eps) : log1pl(-p));
+    const int inside = logits || !(p < eps || p > high);
+    element e = {.prob = p, .hess = (u + v) * p * other};
+    e.loss = -((u == 0 ? 0 : u * yes) + (v == 0 ? 0 : v * no));
+    const long double left = logits ? u * other : u == 0 ? 0 : u / p;
+    const long double right = logits ? v * p : v == 0 ? 0 : v / other;
+    e.grad = inside ? right - left : 0;
+    e.size = inside ? right + left : 0;
+    if (!focal) return e;
+    const long double g = (long double)tile->gamma, a = (long double)tile->alpha, m = u * other + v * p;
+    e.power = g == 0 || !(m > 0) ? 0 : (double)(g * (1 + fabsl(logl(m))));
+    const long double factor = (g == 0 ? 1 : powl(m, g)) * (tile->balanced ? a * u + (1 - a) * v : 1);
+    const long double slope = logits ? (isinf(at) ? 0 : p * other / (m == 0 ? 1 : m)) : 1 / m;
+    const long double steep = m == 0 && !logits ? g * powl(0, g - 1) * (tile->balanced ? a * u + (1 - a) * v : 1) : factor * g * slope;
+    const long double bend = g == 0 || slope == 0 ? 0 : steep * (v - u) * e.loss;
+    e.grad = factor * e.grad + bend;
+    e.size = factor * e.size + (bend == 0 ? 0 : fabsl(steep * (u + v) * e.loss)); /* v - u may cancel */
+    e.loss *= factor;
+    return e;
+}
+
+/* A number below the normal ones is not worth more than the smallest of these. */
+static void check(const char *what, double got, long double want, long double size, const draw *d, double ulps) {
+    const long double unit = d->dtype == XN_FLOAT32 ? 0x1p-24L : 0x1p-53L;
+    const long double tiny = d->dtype == XN_FLOAT32 ? 0x1p-126L : 0x1p-1022L;
+    if (!isfinite(size)) size = fabsl(want); /* of a dropped row, and beside an infinite term */
+    const long double largest = d->dtype == XN_FLOAT32 ? 0x1.fffffep127L : 0x1.fffffffffffffp1023L;
+    if (isnan(want) ? isnan(got) : isinf(want) || fabsl(want) > largest ? (long double)got == want || isinf(got) : 0)
+        return;
+    if (!(fabsl((long double)got - want) <= (long double)ulps * unit * size + tiny))
+        fail("%s is %.17g, not %.20Lg: off by %.3Lg half ulps", what, got, want,
+             fabsl((long double)got - want) / unit / size);
+}
+
+/* In half ulps: u and v have three roundings each, exp and log up to two ulp, sums of classes some more. An exponent
+ * gamma log m, rounded three times where float64 is the type, is as many half ulps of its power. */
+static double allowed(const draw *d, double power) {
+    return 24 + (d->dtype == XN_FLOAT64 ? 4 * power : 0);
+}
+
+static void check_tile(const draw *d, int isa) {
+    const xn_tile *tile = &d->tile;
+    const double bound = 1 - tile->epsilon;
+    const long double high = d->dtype == XN_FLOAT32 ? (long double)(float)bound : (long double)bound;
+    for (int64_t i = 0; i < tile->rows; i++) {
+        const double w = field_get(&weight, XN_FLOAT64, i, 0, 0);
+        const long double scale = (long double)(w * tile->grad_scale * tile->share);
+        long double sum = 0;
+        double most = 0;
+        for (int64_t c = 0; c < tile->classes; c++) {
+            const int64_t k = i * tile->classes + c;
+            const double pos = tile->pos_weight ? field_get(&pos_weight, d->dtype, c, 0, 0) : 1;
+            const element e = truth_of(tile, (long double)x[k], (long double)t[k], (long double)pos, high);
+            const double ulps = allowed(d, e.power);
+            sum += e.loss > (d->dtype == XN_FLOAT32 ? 0x1.fffffep127L : 0x1.fffffffffffffp1023L) ? (long double)INFINITY
+                                                                                                   : e.loss;
+            most = e.power > most ? e.power : most;
+            if (d->wants[PROB]) check("sigmoid", result[isa][PROB][k], e.prob, e.prob, d, 8);
+            if (d->wants[GRAD])
+                check("gradient", result[isa][GRAD][k], w == 0 ? 0 : scale * e.grad, scale * e.size, d, ulps);
+            if (d->wants[HESS])
+                check("Hessian", result[isa][HESS][k], w == 0 ? 0 : scale * e.hess, scale * e.hess, d, ulps);
+            if (d->wants[EACH])
+                check("element", result[isa][EACH][k], w == 0 ? 0 : (long double)w * e.loss, (long double)w * e.loss, d,
+                      ulps);
+        }
+        sum *= (long double)(w * tile->share);
+        if (d->wants[LOSS]) check("loss", result[isa][LOSS][i], w == 0 ? 0 : sum, sum, d, allowed(d, most));
+    }
+}
+
+static void compare(const draw *d, int isa, int64_t first, int64_t rows, const char *what) {
+    for (int r = 0; r < RESULTS; r++) {
+        const int64_t width = r == LOSS ? 1 : d->tile.classes;
+        for (int64_t k = first * width; d->wants[r] && k < (first + rows) * width; k++)
+            if (!same_bits(result[0][r][k], result[isa][r][k])) {
+                fail("%s: result %d at %ld is %a, not %a", what, r, (long)k, result[isa][r][k], result[0][r][k]);
+                return;
+            }
+    }
+}
+
+/* A row's results depend on that row alone. */
+static void run_alone(const draw *d, xn_kernel *kernel, int64_t row) {
+    xn_tile tile = d->tile;
+    const int64_t size = (int64_t)dtype_size(d->dtype);
+    xn_plane *planes[] = {&tile.input, &tile.target, &tile.grad, &tile.hess, &tile.prob, &tile.each};
+    for (size_t i = 0; i < sizeof planes / sizeof planes[0]; i++)
+        if (planes[i]->data) planes[i]->data = (char *)planes[i]->data + row * planes[i]->row * size;
+    tile.rows = 1;
+    tile.weight += row;
+    if (tile.loss) tile.loss += row;
+    fill(d);
+    kernel(&tile);
+    collect(d, ISAS - 1, row, 1);
+    compare(d, ISAS - 1, row, 1, "one row alone");
+}
+
+void run_binary_tile(const binary_kernels *k, xn_dtype dtype, int64_t rows, int64_t classes, uint64_t seed) {
+    rng r = {seed};
+    draw d = {.dtype = dtype};
+    draw_tile(&d, &r, rows, classes);
+    for (int isa = 0; isa < k->count; isa++) {
+        describe("%s %s, dtype %d, %ld rows, %ld classes, kind %d, smoothing %g, gamma %g, seed %lu", k->name,
+                 k->isas[isa], (int)dtype, (long)rows, (long)classes, (int)d.tile.kind, d.tile.smoothing,
+                 d.tile.gamma, (unsigned long)seed);
+        fill(&d);
+        k->kernel[isa](&d.tile);
+        collect(&d, isa, 0, rows);
+        check_tile(&d, isa);
+        if (isa > 0 && strcmp(k->isas[isa], "baseline") != 0) compare(&d, isa, 0, rows, "against the first ISA");
+    }
+    run_alone(&d, k->kernel[0], rng_int(&r, 0, rows - 1));
+}
