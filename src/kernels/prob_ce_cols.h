@@ -23,7 +23,7 @@ static inline void XN_T(prob_cols_sum)(const xn_tile *t, XN_T(strip) strip, XN_T
     memcpy(sum, s->sum + r, sizeof sum);
     memcpy(error, s->sum_error + r, sizeof error);
     for (int64_t c = 0; c < n; c++) {
-        XN_T(fetch_strip)(&t->input, strip, r, from + c, n);
+        XN_T(fetch_strip)(&t->input, strip, r, from, c, n);
 #pragma omp simd
         for (int i = 0; i < XN_LANES; i++) XN_T(add)(sum + i, error + i, (double)group[c * XN_LANES + i]);
     }
@@ -41,7 +41,7 @@ static inline void XN_T(prob_cols_dot)(const xn_tile *t, XN_T(strip) strip, XN_T
         const int64_t end = XN_T(least)(n, c + XN_T(COL_FLUSH));
         for (int64_t k = c; k < end; k++) {
             const real *p = group + k * XN_LANES, *u = targets + k * XN_LANES;
-            if (t->target.data) XN_T(fetch_strip)(&t->target, strip, r, from + k, n);
+            if (t->target.data) XN_T(fetch_strip)(&t->target, strip, r, from, k, n);
 #pragma omp simd
             for (int i = 0; i < XN_LANES; i++) {
                 const XN_T(clip) clip = XN_T(prob_clip)(s, r + i);
