@@ -38,7 +38,7 @@ REGION_LEAST, REGION_MOST = 1.0, 4.0
 THREADS = 1.75  # speed of two threads, of that of one, in cache
 THREADS_CLASSES = (10, 30, 100)
 # MB of logits for each thread: with their gradient as much as its own L2 cache holds. In the L3 cache, which threads
-# share, a gradient waits for the cache. Two threads get twice the rows, or they would have two caches for the rows of one.
+# share, a gradient waits for the cache. Two threads get twice the rows: else they had two caches for the rows of one.
 THREADS_MEGABYTES = 0.5
 
 MEMORY = 2.0  # MB allocated by a call beside its result
