@@ -21,6 +21,7 @@ cdef enum:
     MAX_BUFFERS = 12
     CACHE_LINE = 64
     LARGE_BYTES = 1 << 22  # from here on a few microseconds for an aligned array are nothing
+    SHORT_CALL = 4096  # elements that take about as long as to release the GIL and to get it back
 
 cdef int[4] FLOAT_SIZE = [4, 8, 2, 2]  # by xn_dtype
 cdef int[8] INT_SIZE = [1, 1, 2, 2, 4, 4, 8, 8]
@@ -159,11 +160,14 @@ ctypedef xn_status (*operation)(xn_problem *) noexcept nogil
 
 
 cdef xn_status run(xn_problem *p, operation call) except? XN_INTERRUPTED:
-    """Calls C without the GIL. An interruption and a lack of memory become exceptions here."""
+    """Calls C, without the GIL unless the call is short. An interruption and a lack of memory become exceptions here."""
     cdef xn_status status
     p.interrupted = interrupted
-    with nogil:
+    if p.outer * p.inner * p.classes < SHORT_CALL:
         status = call(p)
+    else:
+        with nogil:
+            status = call(p)
     if status == XN_INTERRUPTED:
         pending_exception()
     if status == XN_NO_MEMORY:

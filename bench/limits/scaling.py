@@ -13,18 +13,22 @@ from .session import Session
 
 
 def scaling(session: Session) -> Iterator[Line]:
-    """One thread and two in turn, on data that the last cache holds."""
+    """One thread, and in turn two on twice the rows, in each thread's own cache: rows a second."""
     section = "Two threads, of the speed of one; data in cache, float32, integer labels, from logits"
-    megabytes = min(2 * targets.THREADS_MEGABYTES, session.megabytes)
+    megabytes = min(targets.THREADS_MEGABYTES, session.megabytes)
     for operation in targets.TABLE:
         for classes in targets.THREADS_CLASSES:
             what = f"{TITLES[operation]}, C = {classes}"
             if session.threads < 2:
                 yield line_of(section, what, "times", targets.THREADS, (), remark="needs two CPUs")
                 continue
-            shape = (rows_filling(megabytes, classes, "float32"), classes)
-            case = Case(OPERATIONS[operation], "float32", shape, kind="cached")
-            contest = session.run(*(session.entrant(case, threads=n) for n in (1, 2)))
+            rows = rows_filling(megabytes, classes, "float32")
+            cases = [
+                Case(OPERATIONS[operation], "float32", (n * rows, classes), kind="cached") for n in (1, 2)
+            ]
+            contest = session.run(
+                *(session.entrant(case, threads=n) for n, case in enumerate(cases, start=1))
+            )
             one, two = contest.entries
-            times = contest.times(one, two)
+            times = [2 * time for time in contest.times(one, two)]
             yield line_of(section, what, "times", targets.THREADS, times, remark=two.detail)

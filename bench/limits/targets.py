@@ -37,9 +37,9 @@ REGION_LEAST, REGION_MOST = 1.0, 4.0
 
 THREADS = 1.75  # speed of two threads, of that of one, in cache
 THREADS_CLASSES = (10, 30, 100)
-# MB of logits for each thread: past the L2 cache, and so in the L3 cache, for one thread as for two (else two would
-# gain a second L2 cache); and long beside opening a region.
-THREADS_MEGABYTES = 4.0
+# MB of logits for each thread: with their gradient as much as its own L2 cache holds. In the L3 cache, which threads
+# share, a gradient waits for the cache. Two threads get twice the rows: else they had two caches for the rows of one.
+THREADS_MEGABYTES = 0.5
 
 MEMORY = 2.0  # MB allocated by a call beside its result
 MEMORY_CLASSES = (10, 1000, 131072)

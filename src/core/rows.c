@@ -142,10 +142,11 @@ typedef struct {
 static void find_scratch(rows_context *c) {
     const xn_problem *p = c->p;
     const int64_t whole = (p->classes + SCRATCH_MARGIN) * (p->dtype == XN_FLOAT64 ? 8 : 4);
-    const int threads = xn_threads(p->n_threads);
+    if (!p->grad.data || !xn_rows_are_vectors(p) || whole <= XN_KEPT_BYTES) return;
+    const int threads = xn_threads(p->n_threads); /* asks the system: not for small calls */
     const int64_t share = SCRATCH_BYTES / threads / 64 * 64;
+    if (share <= 2 * XN_KEPT_BYTES) return;
     c->scratch_bytes = whole < share ? (whole + 63) / 64 * 64 : share;
-    if (!p->grad.data || !xn_rows_are_vectors(p) || whole <= XN_KEPT_BYTES || share <= 2 * XN_KEPT_BYTES) return;
     c->scratch = malloc((size_t)(threads * c->scratch_bytes));
 }
 

@@ -4,7 +4,10 @@
 
 #include "core.h"
 
-enum { WIDE_SEGMENTS = 4 }; /* rows of so many segments are split where there are too few rows to go round */
+enum {
+    WIDE_SEGMENTS = 2, /* rows of so many segments are split */
+    WIDE_ROWS = 16     /* where there are fewer rows than this: too few to go round */
+};
 
 /* One wide row: its segments are jobs. The same segments in the same order as in softmax_ce_rows. */
 typedef struct {
@@ -86,7 +89,7 @@ static xn_status run_wide_rows(xn_problem *p, const xn_kernel_table *k) {
 
 static int is_wide(const xn_problem *p) {
     const int64_t rows = p->outer * p->inner;
-    return p->classes >= (int64_t)WIDE_SEGMENTS * XN_SEGMENT && rows > 0 && rows < 4 * WIDE_SEGMENTS;
+    return p->classes >= (int64_t)WIDE_SEGMENTS * XN_SEGMENT && rows > 0 && rows < WIDE_ROWS;
 }
 
 xn_status xn_softmax_ce(xn_problem *p) {

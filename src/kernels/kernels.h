@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 enum {
-    XN_SEGMENT = 32768, /* classes of a wide row that are summed apart: fixes the bits, and what threads share */
+    XN_SEGMENT = 65536, /* classes of a wide row that are summed apart: fixes the bits, and what threads share */
     XN_TYPES = 4,       /* of elements in memory */
     XN_KEPT_BYTES = 65536, /* of exponentials that the kernels keep on the stack */
     XN_ROW_TILE = 512,  /* most rows in a tile */

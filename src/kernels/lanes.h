@@ -18,6 +18,11 @@ XN_INLINE void XN_T(fetch)(const XN_T(stored) *x, int64_t j) {
     __builtin_prefetch((const void *)((uintptr_t)x + (uintptr_t)j * sizeof *x));
 }
 
+/* Asks for the line of x[j] if j, a multiple of LANES, is the first of a line's worth. */
+XN_INLINE void XN_T(fetch_ahead)(const XN_T(stored) *x, int64_t j, int64_t ahead) {
+    if (j * (int64_t)sizeof *x % 64 == 0) XN_T(fetch)(x, j + ahead);
+}
+
 /* The same from an element's copy as `real`; only where there is none, and the element itself was given. */
 XN_INLINE void XN_T(fetch_near)(const real *x, int64_t j) {
 #if XN_STORED == XN_STORED_REAL
@@ -93,35 +98,43 @@ static inline double XN_T(flushed)(const double *total, const double *error) {
     return XN_T(added)(XN_T(fold)(total), sizeof(real) == sizeof(double) ? XN_T(fold)(error) : 0);
 }
 
+/* Raises `most` to LANES elements where they are larger; the first `skip` lanes stay. */
+XN_INLINE void XN_T(raise_lanes)(real *restrict most, const XN_T(stored) *x, ireal skip) {
+    real value[XN_LANES];
+    XN_T(widen_lanes)(value, x);
+#pragma omp simd
+    for (ireal i = 0; i < XN_LANES; i++) most[i] = value[i] > most[i] && i >= skip ? value[i] : most[i];
+}
+
 /* The largest of n elements that is not NaN; -inf if there is none. */
-static inline real XN_T(largest)(const real *x, int64_t n) {
+static inline real XN_T(largest)(const XN_T(stored) *x, int64_t n) {
     real most[XN_T(GROUP)];
     for (int i = 0; i < XN_T(GROUP); i++) most[i] = -INFINITY;
     int64_t j = 0;
-    for (; j + XN_T(GROUP) <= n; j += XN_T(GROUP)) {
-#pragma omp simd
-        for (int i = 0; i < XN_T(GROUP); i++) most[i] = x[j + i] > most[i] ? x[j + i] : most[i];
-    }
-    for (; j + XN_LANES <= n; j += XN_LANES) {
-#pragma omp simd
-        for (int i = 0; i < XN_LANES; i++) most[i] = x[j + i] > most[i] ? x[j + i] : most[i];
-    }
-    if (j < n) {
-        real tail[XN_LANES];
-        XN_T(last_vector)(tail, x + n, n - j, -INFINITY);
-#pragma omp simd
-        for (int i = 0; i < XN_LANES; i++) most[i] = tail[i] > most[i] ? tail[i] : most[i];
-    }
+    for (; j + XN_T(GROUP) <= n; j += XN_T(GROUP))
+        for (int lane = 0; lane < XN_T(GROUP); lane += XN_LANES) XN_T(raise_lanes)(most + lane, x + j + lane, 0);
+    for (; j + XN_LANES <= n; j += XN_LANES) XN_T(raise_lanes)(most, x + j, 0);
+    if (j < n) XN_T(raise_lanes)(most, x + n - XN_LANES, (ireal)(XN_LANES - (n - j)));
     return XN_T(fold_largest)(most);
 }
 
-/* n elements of a row of a plane, contiguous and as `real`: the caller's own memory where it is just that, else
- * copied to `space`, which has LANES elements of headroom for last_vector. */
-static inline const real *XN_T(elements)(const xn_plane *plane, int64_t row, int64_t from, int64_t n, real *space) {
+/* n elements of a row of a plane, contiguous: the caller's own memory where it is that, else copied to `space`, which
+ * has LANES elements of headroom for a last vector. */
+static inline const XN_T(stored) *XN_T(gathered)(const xn_plane *plane, int64_t row, int64_t from, int64_t n,
+                                                 XN_T(stored) *space) {
     const XN_T(stored) *x = XN_T(at)(plane, row, from);
-#if XN_STORED == XN_STORED_REAL
     if (plane->cls == 1) return x;
-#endif
+    for (int i = 0; i < XN_LANES; i++) space[i] = 0;
+    for (int64_t j = 0; j < n; j++) space[XN_LANES + j] = x[j * plane->cls];
+    return space + XN_LANES;
+}
+
+/* The same as `real`. */
+static inline const real *XN_T(elements)(const xn_plane *plane, int64_t row, int64_t from, int64_t n, real *space) {
+#if XN_STORED == XN_STORED_REAL
+    return XN_T(gathered)(plane, row, from, n, space);
+#else
+    const XN_T(stored) *x = XN_T(at)(plane, row, from);
     for (int i = 0; i < XN_LANES; i++) space[i] = 0;
     if (plane->cls == 1) {
         for (int64_t j = 0; j < n; j += 64 / (int64_t)sizeof *x) XN_T(fetch)(x, n + j);
@@ -130,6 +143,7 @@ static inline const real *XN_T(elements)(const xn_plane *plane, int64_t row, int
         for (int64_t j = 0; j < n; j++) space[XN_LANES + j] = XN_T(widened)(x[j * plane->cls]);
     }
     return space + XN_LANES;
+#endif
 }
 
 static inline const real *XN_T(inputs)(const xn_tile *t, int64_t row, int64_t from, int64_t n, real *space) {

@@ -16,14 +16,23 @@ static inline XN_T(strip) XN_T(strip_at)(const xn_tile *t, int64_t first) {
     return (XN_T(strip)){first, rows, (rows + XN_LANES - 1) / XN_LANES * XN_LANES};
 }
 
-/* Asks for a line of the strip after this one: as many calls, one for each class of each group of rows, as a strip has
- * lines. Spread over the arithmetic they keep memory busy meanwhile. */
-XN_INLINE void XN_T(fetch_strip)(const xn_plane *plane, XN_T(strip) strip, int64_t r, int64_t cls, int64_t n) {
-    const XN_T(stored) *x = (const XN_T(stored) *)plane->data;
-    if (plane->cls == 1) {
-        XN_T(fetch)(x, (strip.first + XN_T(COL_ROWS))*plane->row + r * n + cls * XN_LANES);
+/* Asks for a line of the strip that comes `ahead` strips after this one: as many calls, one for each class k of a block
+ * of n classes and each group of rows, r, as a strip has lines. Spread over the arithmetic they keep memory busy
+ * meanwhile. The next strip goes to the first-level cache, one further ahead, for kernels that are soon done with a
+ * strip, to the second. Where rows are neighbours, the lines of a class follow each other: in any other order memory
+ * has to open the class's page again for each. */
+XN_INLINE void XN_T(fetch_strip)(const xn_plane *plane, XN_T(strip) strip, int64_t ahead, int64_t r, int64_t from,
+                                 int64_t k, int64_t n) {
+    enum { LINES = XN_T(COL_ROWS) / XN_LANES };
+    const int64_t first = strip.first + ahead * XN_T(COL_ROWS), turn = r / XN_LANES * n + k;
+    const int64_t row = plane->cls == 1 ? first : first + turn % LINES * XN_LANES;
+    const int64_t cls = plane->cls == 1 ? turn * XN_LANES : turn / LINES;
+    const uintptr_t x =
+        (uintptr_t)plane->data + (uintptr_t)(row * plane->row + (from + cls) * plane->cls) * sizeof(XN_T(stored));
+    if (ahead == 1) {
+        __builtin_prefetch((const void *)x);
     } else {
-        XN_T(fetch)(x, (strip.first + strip.rows + r) * plane->row + cls * plane->cls);
+        __builtin_prefetch((const void *)x, 0, 2);
     }
 }
 

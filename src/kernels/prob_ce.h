@@ -81,9 +81,10 @@ static inline double XN_T(prob_sum)(const xn_tile *t, int64_t row) {
     return XN_T(fold)(total);
 }
 
-/* Adds a block of n classes to the loss, and to the mass of the targets that are not clipped. */
-static inline void XN_T(prob_dot)(const real *p, const real *u, int64_t n, XN_T(clip) c, real log_low, real log_high,
-                                  double *loss, double *inside) {
+/* Adds a block of n classes to the loss, and, with `slopes`, a constant to the callers, to the mass of the targets that
+ * are not clipped, which gradients need. */
+XN_INLINE void XN_T(prob_dot)(int slopes, const real *p, const real *u, int64_t n, XN_T(clip) c, real log_low,
+                              real log_high, double *loss, double *inside) {
     double losses[XN_LANES], loss_error[XN_LANES], masses[XN_LANES], mass_error[XN_LANES];
     XN_ZERO(losses);
     XN_ZERO(loss_error);
@@ -103,7 +104,7 @@ static inline void XN_T(prob_dot)(const real *p, const real *u, int64_t n, XN_T(
 #pragma omp simd
             for (int i = 0; i < XN_T(GROUP); i++) {
                 dot[i] = XN_FMA(u[k + i], XN_T(prob_loss)(p[k + i], c, log_low, log_high), dot[i]);
-                mass[i] = XN_FMA(u[k + i], XN_T(is_inside)(p[k + i], c), mass[i]);
+                if (slopes) mass[i] = XN_FMA(u[k + i], XN_T(is_inside)(p[k + i], c), mass[i]);
             }
         }
         for (int lane = 0; k < end; k += XN_LANES, lane += XN_LANES) {
@@ -114,7 +115,7 @@ static inline void XN_T(prob_dot)(const real *p, const real *u, int64_t n, XN_T(
 #pragma omp simd
             for (int i = 0; i < XN_LANES; i++) {
                 dot[lane + i] = XN_FMA(tail_u[i], XN_T(prob_loss)(tail_p[i], c, log_low, log_high), dot[lane + i]);
-                mass[lane + i] = XN_FMA(tail_u[i], XN_T(is_inside)(tail_p[i], c), mass[lane + i]);
+                if (slopes) mass[lane + i] = XN_FMA(tail_u[i], XN_T(is_inside)(tail_p[i], c), mass[lane + i]);
             }
         }
         XN_T(flush)(losses, loss_error, dot);
@@ -150,7 +151,12 @@ static inline void XN_T(prob_row_dense)(const xn_tile *t, int64_t row, real log_
     for (int64_t j = 0; j < t->classes; j += XN_T(FLUSH)) {
         const int64_t n = XN_T(least)(t->classes - j, XN_T(FLUSH));
         const real *u = XN_T(targets)(t, row, j, n, buffer);
-        XN_T(prob_dot)(XN_T(inputs)(t, row, j, n, copy), u, n, c, log_low, log_high, &loss, &inside);
+        const real *p = XN_T(inputs)(t, row, j, n, copy);
+        if (t->grad.data) {
+            XN_T(prob_dot)(1, p, u, n, c, log_low, log_high, &loss, &inside);
+        } else {
+            XN_T(prob_dot)(0, p, u, n, c, log_low, log_high, &loss, &inside);
+        }
     }
     if (t->loss) t->loss[row] = t->weight[row] * loss;
     if (!t->grad.data) return;

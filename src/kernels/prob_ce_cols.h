@@ -23,7 +23,7 @@ static inline void XN_T(prob_cols_sum)(const xn_tile *t, XN_T(strip) strip, XN_T
     memcpy(sum, s->sum + r, sizeof sum);
     memcpy(error, s->sum_error + r, sizeof error);
     for (int64_t c = 0; c < n; c++) {
-        XN_T(fetch_strip)(&t->input, strip, r, from + c, n);
+        XN_T(fetch_strip)(&t->input, strip, 2, r, from, c, n);
 #pragma omp simd
         for (int i = 0; i < XN_LANES; i++) XN_T(add)(sum + i, error + i, (double)group[c * XN_LANES + i]);
     }
@@ -31,9 +31,10 @@ static inline void XN_T(prob_cols_sum)(const xn_tile *t, XN_T(strip) strip, XN_T
     memcpy(s->sum_error + r, error, sizeof error);
 }
 
-static inline void XN_T(prob_cols_dot)(const xn_tile *t, XN_T(strip) strip, XN_T(prob_cols) *s, int64_t r,
-                                       const real *group, const real *targets, int64_t from, int64_t n, real log_low,
-                                       real log_high) {
+/* `slopes`, a constant to the callers: the gradient is wanted, and with it the mass of what is not clipped. */
+XN_INLINE void XN_T(prob_cols_dot)(int slopes, const xn_tile *t, XN_T(strip) strip, XN_T(prob_cols) *s, int64_t r,
+                                   const real *group, const real *targets, int64_t from, int64_t n, real log_low,
+                                   real log_high) {
     for (int64_t c = 0; c < n; c += XN_T(COL_FLUSH)) {
         real dot[XN_LANES], mass[XN_LANES];
         XN_ZERO(dot);
@@ -41,12 +42,12 @@ static inline void XN_T(prob_cols_dot)(const xn_tile *t, XN_T(strip) strip, XN_T
         const int64_t end = XN_T(least)(n, c + XN_T(COL_FLUSH));
         for (int64_t k = c; k < end; k++) {
             const real *p = group + k * XN_LANES, *u = targets + k * XN_LANES;
-            if (t->target.data) XN_T(fetch_strip)(&t->target, strip, r, from + k, n);
+            if (t->target.data) XN_T(fetch_strip)(&t->target, strip, 2, r, from, k, n);
 #pragma omp simd
             for (int i = 0; i < XN_LANES; i++) {
                 const XN_T(clip) clip = XN_T(prob_clip)(s, r + i);
                 dot[i] = XN_FMA(u[i], XN_T(prob_loss)(p[i], clip, log_low, log_high), dot[i]);
-                mass[i] = XN_FMA(u[i], XN_T(is_inside)(p[i], clip), mass[i]);
+                if (slopes) mass[i] = XN_FMA(u[i], XN_T(is_inside)(p[i], clip), mass[i]);
             }
         }
 #pragma omp simd
@@ -147,8 +148,14 @@ static inline void XN_T(prob_cols_scan)(const xn_tile *t, XN_T(strip) strip, XN_
         const int64_t n = XN_T(least)(t->classes - from, XN_FEW_CLASSES);
         if (!single) XN_T(pack)(block, &t->input, strip, from, n);
         XN_T(pack_targets)(targets, t, strip, from, n);
-        for (int64_t r = 0; r < strip.padded; r += XN_LANES)
-            XN_T(prob_cols_dot)(t, strip, s, r, block + r * n, targets + r * n, from, n, log_low, log_high);
+        for (int64_t r = 0; r < strip.padded; r += XN_LANES) {
+            const real *group = block + r * n, *u = targets + r * n;
+            if (t->grad.data) {
+                XN_T(prob_cols_dot)(1, t, strip, s, r, group, u, from, n, log_low, log_high);
+            } else {
+                XN_T(prob_cols_dot)(0, t, strip, s, r, group, u, from, n, log_low, log_high);
+            }
+        }
     }
 }
 

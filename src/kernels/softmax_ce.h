@@ -84,11 +84,13 @@ typedef struct {
 /* One vector: adds lifted(x) to the sums where x is below the maximum, and 1 to count where it equals it. The first
  * `skip` lanes count nothing. e, unless NULL, gets the exponentials, and -1 at the maximum. NULL or not, and 0 or not,
  * are constants to the callers. */
-XN_INLINE void XN_T(sum_lanes)(const real *x, ireal skip, real max, XN_T(reference) ref, XN_T(sums) *restrict sums,
-                               int lane, ireal *restrict count, real *restrict e) {
+XN_INLINE void XN_T(sum_lanes)(const XN_T(stored) *x, ireal skip, real max, XN_T(reference) ref,
+                               XN_T(sums) *restrict sums, int lane, ireal *restrict count, real *restrict e) {
+    real logit[XN_LANES];
+    XN_T(widen_lanes)(logit, x);
 #pragma omp simd
     for (ireal i = 0; i < XN_LANES; i++) {
-        const real value = i < skip ? -INFINITY : x[i];
+        const real value = i < skip ? -INFINITY : logit[i];
         const ireal tie = -(ireal)(value == max);
         const XN_T(power) p = XN_T(lifted_parts)(value - ref.shift, ref.lowest, ref.magic);
         const real scale = XN_T(from_bits)(p.scale & ~tie), lean = p.r * scale;
@@ -103,11 +105,13 @@ XN_INLINE void XN_T(sum_lanes)(const real *x, ireal skip, real max, XN_T(referen
 }
 
 /* The same where all are known to be below it, and the reference is no shift. */
-XN_INLINE void XN_T(sum_lanes_below)(const real *x, XN_T(reference) ref, XN_T(sums) *restrict sums, int lane,
+XN_INLINE void XN_T(sum_lanes_below)(const XN_T(stored) *x, XN_T(reference) ref, XN_T(sums) *restrict sums, int lane,
                                      real *restrict e) {
+    real logit[XN_LANES];
+    XN_T(widen_lanes)(logit, x);
 #pragma omp simd
     for (int i = 0; i < XN_LANES; i++) {
-        const XN_T(power) p = XN_T(lifted_parts)(x[i], ref.lowest, ref.magic);
+        const XN_T(power) p = XN_T(lifted_parts)(logit[i], ref.lowest, ref.magic);
         const real scale = XN_T(from_bits)(p.scale), lean = p.r * scale;
         sums->whole[lane + i] += scale;
         sums->excess[lane + i] = XN_FMA(p.slope, lean, sums->excess[lane + i]);
@@ -118,7 +122,7 @@ XN_INLINE void XN_T(sum_lanes_below)(const real *x, XN_T(reference) ref, XN_T(su
 /* Adds a block of n logits, none above p->max, to a part, and fetches what lies `ahead` elements further:
  * memory works while this block is computed. `below`, a constant to the callers: none of them equals
  * p->max, and its reference is no shift. The result has the same bits either way. */
-XN_INLINE void XN_T(ce_sum_lanes)(int below, xn_part *p, const real *x, int64_t n, int64_t ahead, real *e) {
+XN_INLINE void XN_T(ce_sum_lanes)(int below, xn_part *p, const XN_T(stored) *x, int64_t n, int64_t ahead, real *e) {
     const real max = (real)p->max;
     const XN_T(reference) ref = XN_T(refer)(max);
     double total[XN_LANES], error[XN_LANES];
@@ -135,7 +139,7 @@ XN_INLINE void XN_T(ce_sum_lanes)(int below, xn_part *p, const real *x, int64_t 
         for (; k + XN_T(GROUP) <= end; k += XN_T(GROUP)) {
             for (int lane = 0; lane < XN_T(GROUP); lane += XN_LANES) {
                 const int64_t at = k + lane;
-                XN_T(fetch_near)(x, at + ahead);
+                XN_T(fetch_ahead)(x, at, ahead);
                 if (below) XN_T(sum_lanes_below)(x + at, ref, &sums, lane, e ? e + at : NULL);
                 if (!below) XN_T(sum_lanes)(x + at, 0, max, ref, &sums, lane, count, e ? e + at : NULL);
             }
@@ -158,7 +162,7 @@ XN_INLINE void XN_T(ce_sum_lanes)(int below, xn_part *p, const real *x, int64_t 
 
 /* A block whose largest element is known. e, unless NULL, gets its exponentials, -1 at the maximum, and has
  * LANES elements before it. */
-static inline void XN_T(ce_sum)(xn_part *p, double largest, const real *x, int64_t n, int64_t ahead, real *e) {
+static inline void XN_T(ce_sum)(xn_part *p, double largest, const XN_T(stored) *x, int64_t n, int64_t ahead, real *e) {
     const int below = largest < p->max && XN_T(refer)((real)p->max).shift == 0;
     if (below && e) {
         XN_T(ce_sum_lanes)(1, p, x, n, ahead, e);
@@ -185,8 +189,10 @@ XN_INLINE void XN_T(dot_lanes)(const real *x, const real *u, ireal skip, real ha
     }
 }
 
-/* Adds the targets of a block to a part. */
-static inline void XN_T(ce_dot)(xn_part *p, const real *x, const real *u, int64_t n) {
+/* Adds the targets of a block of n classes of a row to its part. */
+static inline void XN_T(ce_dot)(const xn_tile *t, int64_t row, int64_t from, int64_t n, xn_part *p) {
+    real copy[XN_T(BLOCK) + XN_LANES], buffer[XN_T(BLOCK) + XN_LANES];
+    const real *x = XN_T(inputs)(t, row, from, n, copy), *u = XN_T(targets)(t, row, from, n, buffer);
     const real half_max = p->max == -INFINITY ? 0 : (real)(0.5 * p->max);
     double dots[XN_LANES], dot_error[XN_LANES], masses[XN_LANES], mass_error[XN_LANES];
     XN_ZERO(dots);
@@ -245,33 +251,32 @@ static inline int64_t XN_T(slot)(const xn_tile *t, const XN_T(kept) *kept, int64
 static inline void XN_T(ce_scan)(const xn_tile *t, int64_t row, int64_t from, int64_t to, xn_part *part,
                                  XN_T(kept) *kept, int64_t i) {
     *part = (xn_part){.max = -INFINITY};
-    real buffer[XN_T(BLOCK) + XN_LANES], copy[XN_T(BLOCK) + XN_LANES];
+    XN_T(stored) space[XN_T(BLOCK) + XN_LANES];
     const int dense = XN_T(is_dense)(t) && !XN_T(is_dropped)(t, row);
     for (int64_t j = from; j < to; j += XN_T(BLOCK)) {
         const int64_t n = XN_T(least)(to - j, XN_T(BLOCK)), slot = kept ? XN_T(slot)(t, kept, i, j) : 0;
-        const real *x = XN_T(inputs)(t, row, j, n, copy);
+        const XN_T(stored) *x = XN_T(gathered)(&t->input, row, j, n, space);
         const double largest = (double)XN_T(largest)(x, n);
         XN_T(ce_raise)(part, largest);
         XN_T(ce_sum)(part, largest, x, n, n, kept ? kept->e + slot * XN_T(BLOCK) : NULL);
         if (kept) kept->max[slot] = (real)part->max;
-        if (dense) XN_T(ce_dot)(part, x, XN_T(targets)(t, row, j, n, buffer), n);
+        if (dense) XN_T(ce_dot)(t, row, j, n, part);
     }
 }
 
 /* Rows of a single block. All their maxima come first: a row alone is one long chain of dependent steps,
  * and the CPU can only work on several rows at once if the chains are short. */
 static inline void XN_T(ce_scan_short)(const xn_tile *t, int64_t first, int rows, xn_part *part, XN_T(kept) *kept) {
-    real buffer[XN_T(BLOCK) + XN_LANES], copy[XN_T(BLOCK) + XN_LANES];
+    XN_T(stored) space[XN_T(BLOCK) + XN_LANES];
     for (int i = 0; i < rows; i++) {
-        const real *x = XN_T(inputs)(t, first + i, 0, t->classes, copy);
+        const XN_T(stored) *x = XN_T(gathered)(&t->input, first + i, 0, t->classes, space);
         part[i] = (xn_part){.max = (double)XN_T(largest)(x, t->classes)};
     }
     for (int i = 0; i < rows; i++) {
         const int64_t row = first + i;
-        const real *x = XN_T(inputs)(t, row, 0, t->classes, copy);
+        const XN_T(stored) *x = XN_T(gathered)(&t->input, row, 0, t->classes, space);
         XN_T(ce_sum)(part + i, part[i].max, x, t->classes, rows * t->input.row, kept ? kept->e + i * t->classes : NULL);
-        if (XN_T(is_dense)(t) && !XN_T(is_dropped)(t, row))
-            XN_T(ce_dot)(part + i, x, XN_T(targets)(t, row, 0, t->classes, buffer), t->classes);
+        if (XN_T(is_dense)(t) && !XN_T(is_dropped)(t, row)) XN_T(ce_dot)(t, row, 0, t->classes, part + i);
         part[i].at_label = XN_T(logit_at_label)(t, row);
     }
 }

@@ -93,7 +93,7 @@ XN_INLINE void XN_T(cols_sum_vector)(int keep, const xn_tile *t, XN_T(strip) str
         const int64_t end = XN_T(least)(n, c + XN_T(COL_FLUSH));
         for (int64_t k = c; k < end; k++) {
             real *x = group + k * XN_LANES + lane;
-            if (lane == 0) XN_T(fetch_strip)(&t->input, strip, r, from + k, n);
+            if (lane == 0) XN_T(fetch_strip)(&t->input, strip, 1, r, from, k, n);
 #pragma omp simd
             for (int i = 0; i < XN_VECTOR; i++) {
                 const ireal tie = -(ireal)(x[i] == max[i]);
@@ -167,7 +167,7 @@ static inline void XN_T(cols_dot)(const xn_tile *t, XN_T(strip) strip, XN_T(cols
         const int64_t end = XN_T(least)(n, c + XN_T(COL_FLUSH));
         for (int64_t k = c; k < end; k++) {
             const real *x = group + k * XN_LANES, *u = targets + k * XN_LANES;
-            if (t->target.data) XN_T(fetch_strip)(&t->target, strip, r, from + k, n);
+            if (t->target.data) XN_T(fetch_strip)(&t->target, strip, 1, r, from, k, n);
 #pragma omp simd
             for (int i = 0; i < XN_LANES; i++) {
                 const real half = XN_FMA((real)-0.5, x[i], half_max[i]);

@@ -119,7 +119,9 @@ static inline void XN_T(ce_write_block)(const xn_tile *t, int64_t row, int64_t f
                                         XN_T(exps) kept, XN_T(stream) *stream) {
     real p[XN_T(FLUSH) + XN_LANES], space[XN_T(FLUSH) + XN_LANES];
     real buffer[XN_T(FLUSH) + XN_LANES], copy[XN_T(FLUSH) + XN_LANES];
-    const real *x = XN_T(inputs)(t, row, from, n, copy);
+    const int scaled =
+        kept.e && !t->hess.data && !t->log_prob.data && !XN_T(is_dense)(t); /* the logits are not needed */
+    const real *x = scaled ? NULL : XN_T(inputs)(t, row, from, n, copy);
     const real max = r->max, to_one = (real)r->to_one, mass = (real)r->mass, weight = (real)r->weight;
     const real log_s = (real)r->log_s;
     if (t->prob.data || t->hess.data) XN_T(prob_kept)(p, x, n, r, 1, kept);

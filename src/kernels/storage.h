@@ -25,6 +25,16 @@ XN_INLINE real XN_T(widened)(XN_T(stored) half) {
     return XN_T(from_bits)((ireal)((ureal)half << 16));
 }
 
+#if defined(__AVX512F__)
+XN_INLINE __m512 XN_T(widen_vector)(__m256i halves) {
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16));
+}
+#elif defined(__AVX2__)
+XN_INLINE __m256 XN_T(widen_vector)(__m128i halves) {
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(halves), 16));
+}
+#endif
+
 XN_INLINE XN_T(stored) XN_T(narrowed)(real value) {
     const ureal bits = (ureal)XN_T(to_bits)(value);
     const ureal rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
@@ -41,6 +51,16 @@ XN_INLINE real XN_T(widened)(XN_T(stored) half) {
     return XN_T(from_bits)((ireal)(sign | (magnitude >= 0x0f800000 ? special : finite)));
 }
 
+#if defined(__AVX512F__)
+XN_INLINE __m512 XN_T(widen_vector)(__m256i halves) {
+    return _mm512_cvtph_ps(halves);
+}
+#elif defined(__AVX2__)
+XN_INLINE __m256 XN_T(widen_vector)(__m128i halves) {
+    return _mm256_cvtph_ps(halves);
+}
+#endif
+
 XN_INLINE XN_T(stored) XN_T(narrowed)(real value) {
     const ureal bits = (ureal)XN_T(to_bits)(value), sign = (bits >> 16) & 0x8000, magnitude = bits & 0x7fffffff;
     const ureal normal = (magnitude + 0xfff + ((magnitude >> 13) & 1) - (112u << 23)) >> 13;
@@ -52,11 +72,14 @@ XN_INLINE XN_T(stored) XN_T(narrowed)(real value) {
 }
 #endif
 
-/* LANES elements. */
+/* LANES elements. Where `to` is an array of the caller's that its own lane loops alone read, it lives in registers: so
+ * they are widened in vectors of the width of those loops. */
 XN_INLINE void XN_T(widen_lanes)(real *restrict to, const XN_T(stored) *restrict from) {
-#if XN_STORED == XN_STORED_FLOAT16 && defined(__F16C__)
+#if XN_STORED != XN_STORED_REAL && defined(__AVX512F__)
+    _mm512_storeu_ps(to, XN_T(widen_vector)(_mm256_loadu_si256((const __m256i *)(const void *)from)));
+#elif XN_STORED != XN_STORED_REAL && defined(__AVX2__)
     for (int i = 0; i < XN_LANES; i += 8)
-        _mm256_storeu_ps(to + i, _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)(from + i))));
+        _mm256_storeu_ps(to + i, XN_T(widen_vector)(_mm_loadu_si128((const __m128i *)(const void *)(from + i))));
 #else
 #pragma omp simd
     for (int i = 0; i < XN_LANES; i++) to[i] = XN_T(widened)(from[i]);
