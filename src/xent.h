@@ -36,6 +36,14 @@ typedef enum {
     XN_WEIGHTED_MEAN /* the same over the sum of their sample weights; 0 if that is 0 */
 } xn_reduction;
 
+/* What a class adds to the loss of its row, beside its target: see kernels/shaped.h. */
+typedef enum {
+    XN_PLAIN, /* -log p: what xn_softmax_ce and xn_prob_ce compute */
+    XN_FOCAL, /* (1 - p)^coefficient (-log p) */
+    XN_POLY1, /* -log p + coefficient (1 - p) */
+    XN_KL     /* log(t / p), from probabilities alone, neither smoothed nor class-weighted */
+} xn_shape;
+
 /* (outer, classes, inner) elements of the problem's dtype. data == NULL: not given, or not wanted. */
 typedef struct {
     void *data;
@@ -71,8 +79,14 @@ typedef struct {
     const void *class_weight;        /* [classes] of double for XN_FLOAT64, else of float, or NULL; multiplies the
                                       * smoothed target of its class */
     xn_row_array sample_weight;      /* multiplies the loss; a row of weight 0 counts nothing, whatever it holds */
-    double epsilon;                  /* xn_prob_ce: probabilities are clipped to [epsilon, 1 - epsilon] */
+    double epsilon;                  /* probabilities are clipped to [epsilon, 1 - epsilon]; XN_KL: to [epsilon, 1],
+                                      * as are its targets */
     xn_reduction reduction;
+
+    /* xn_shaped_ce and xn_shaped_prob. */
+    xn_shape shape;
+    double coefficient; /* at least 0 for XN_FOCAL */
+    double alpha;       /* factor of every loss */
 
     int n_threads;            /* 0: as many as OpenMP and the cgroup allow */
     int (*interrupted)(void); /* asked between chunks of a long call, from the calling thread; may be NULL */
@@ -93,6 +107,10 @@ xn_status xn_softmax_ce(xn_problem *problem);
 
 /* Cross-entropy from probabilities; outputs are loss and grad. */
 xn_status xn_prob_ce(xn_problem *problem);
+
+/* The other shapes, from logits and from probabilities; outputs are loss and grad. */
+xn_status xn_shaped_ce(xn_problem *problem);
+xn_status xn_shaped_prob(xn_problem *problem);
 
 /* Views a group of dimensions as one. Returns 0 if their strides do not allow it. */
 int xn_collapse(int dims, const int64_t *shape, const int64_t *strides, int64_t *size, int64_t *stride);

@@ -26,26 +26,47 @@ from .functional import (
     categorical_crossentropy,
     categorical_crossentropy_grad_and_hess,
     categorical_crossentropy_value_and_grad,
+    categorical_focal_crossentropy,
+    categorical_focal_crossentropy_value_and_grad,
+    kl_divergence,
+    kl_divergence_value_and_grad,
+    poly1_crossentropy,
+    poly1_crossentropy_value_and_grad,
     sparse_categorical_crossentropy,
     sparse_categorical_crossentropy_grad_and_hess,
     sparse_categorical_crossentropy_value_and_grad,
 )
-from .losses import CategoricalCrossentropy, SparseCategoricalCrossentropy
+from .losses import (
+    CategoricalCrossentropy,
+    CategoricalFocalCrossentropy,
+    KLDivergence,
+    Poly1Crossentropy,
+    SparseCategoricalCrossentropy,
+)
 from .runtime import get_num_threads, isa, set_isa, set_num_threads, show_config, threads
 
 __version__ = "0.1.0"
 
 __all__ = [
     "CategoricalCrossentropy",
+    "CategoricalFocalCrossentropy",
+    "KLDivergence",
+    "Poly1Crossentropy",
     "SparseCategoricalCrossentropy",
     "categorical_crossentropy",
     "categorical_crossentropy_grad_and_hess",
     "categorical_crossentropy_value_and_grad",
+    "categorical_focal_crossentropy",
+    "categorical_focal_crossentropy_value_and_grad",
     "get_num_threads",
     "isa",
+    "kl_divergence",
+    "kl_divergence_value_and_grad",
     "log_softmax",
     "logsumexp",
     "losses",
+    "poly1_crossentropy",
+    "poly1_crossentropy_value_and_grad",
     "scoring",
     "set_isa",
     "set_num_threads",

@@ -13,6 +13,7 @@ FLOATS: dict[np.dtype[Any], int]
 STORED: dict[np.dtype[Any], int]
 INTEGERS: dict[np.dtype[Any], int]
 REDUCTIONS: dict[str | None, int]
+SHAPES: dict[str, int]
 
 def stored_code(dtype: np.dtype[Any]) -> int: ...
 def collapses(array: _Array, axis: int) -> bool: ...
@@ -40,6 +41,9 @@ def cross_entropy(
     hess: _Array | None,
     prob: _Array | None,
     log_prob: _Array | None,
+    shape_of_loss: int,
+    coefficient: float,
+    alpha: float,
 ) -> float: ...
 def plain_cross_entropy(
     dense: bool,

@@ -41,6 +41,7 @@ REDUCTIONS = {
     "sum_over_batch_size": XN_MEAN,
     "mean_with_sample_weight": XN_WEIGHTED_MEAN,
 }
+SHAPES = {"plain": XN_PLAIN, "focal": XN_FOCAL, "poly1": XN_POLY1, "kl": XN_KL}
 # The same objects again: C looks these names up much faster.
 cdef dict stored = STORED, integers = INTEGERS, reductions = REDUCTIONS
 cdef object ndarray = numpy.ndarray, empty = numpy.empty
@@ -159,7 +160,10 @@ cdef xn_status run(xn_problem *p, bint from_logits) except? XN_INTERRUPTED:
     cdef xn_status status
     p.interrupted = interrupted
     with nogil:
-        status = xn_softmax_ce(p) if from_logits else xn_prob_ce(p)
+        if p.shape != XN_PLAIN:
+            status = xn_shaped_ce(p) if from_logits else xn_shaped_prob(p)
+        else:
+            status = xn_softmax_ce(p) if from_logits else xn_prob_ce(p)
     if status == XN_INTERRUPTED:
         pending_exception()
     if status == XN_NO_MEMORY:
@@ -195,7 +199,7 @@ cdef int take_plain(Buffers *buffers, xn_problem *p, Shape *shape, bint dense, y
         cls += <int> y_pred.ndim
     take_planes(buffers, y_pred, p.dtype, cls, False, shape, &p.input)
     if dense:
-        if y_code != code:
+        if y_code != code or shape.classes == 1:  # of which _problem.py warns
             return -1
         take_planes(buffers, y_true, p.dtype, cls, False, shape, &p.target)
     else:
@@ -255,16 +259,20 @@ def new_plane(x):
 
 def cross_entropy(bint from_logits, x, int dtype, int axis, labels, int label_type, target, ignored,
                   double label_smoothing, class_weight, sample_weight, int weight_dtype, double epsilon,
-                  int reduction, int n_threads, loss, int loss_dtype, lse, grad, hess, prob, log_prob):
-    """One call of xn_softmax_ce or xn_prob_ce. Arrays may be None; returns the reduced loss."""
+                  int reduction, int n_threads, loss, int loss_dtype, lse, grad, hess, prob, log_prob,
+                  int shape_of_loss, double coefficient, double alpha):
+    """One call of xn_softmax_ce or xn_prob_ce, or of what has their place for the other SHAPES.
+
+    Arrays may be None; returns the reduced loss.
+    """
     cdef xn_problem p
     cdef Buffers buffers
     cdef Shape shape
     cdef Py_buffer *view
     cdef xn_status status
     if not (0 <= dtype < XN_DTYPES and 0 <= label_type < 8 and 0 <= weight_dtype < 2 and 0 <= loss_dtype < 2
-            and 0 <= reduction < 4):
-        raise ValueError("unknown dtype or reduction code")
+            and 0 <= reduction < 4 and XN_PLAIN <= shape_of_loss <= XN_KL):
+        raise ValueError("unknown dtype, reduction or shape code")
     memset(&p, 0, sizeof(p))
     shape.outer = -1
     buffers.count = 0
@@ -272,6 +280,9 @@ def cross_entropy(bint from_logits, x, int dtype, int axis, labels, int label_ty
     p.label_smoothing = label_smoothing
     p.epsilon = epsilon
     p.reduction = <xn_reduction> reduction
+    p.shape = <xn_shape> shape_of_loss
+    p.coefficient = coefficient
+    p.alpha = alpha
     p.n_threads = n_threads
     if ignored is not None:
         p.has_ignored = 1

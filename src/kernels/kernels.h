@@ -50,6 +50,8 @@ typedef struct {
     double keep, spread;        /* 1 - label_smoothing, label_smoothing / classes */
     double grad_scale;          /* gradient and Hessian belong to grad_scale * sum of the losses */
     double epsilon;             /* probabilities are clipped to [epsilon, 1 - epsilon] */
+    int shape;                  /* shaped_ce and shaped_prob: what a class adds to the loss, */
+    double coefficient, alpha;  /* its gamma or epsilon, and a factor of every loss */
     double *loss, *lse;         /* [rows], or NULL */
     xn_plane grad, hess, prob, log_prob;
     int streams;                /* the gradient is larger than the cache, and not the input itself */
@@ -58,6 +60,9 @@ typedef struct {
     xn_part *part;              /* softmax_ce_scan and softmax_ce_write: sums of the segment, of the row */
     int64_t from, to;           /* softmax_ce_scan and softmax_ce_write: the segment's classes */
 } xn_tile;
+
+/* xn_tile.shape: in the order of xn_shape. */
+enum { XN_SHAPE_PLAIN, XN_SHAPE_FOCAL, XN_SHAPE_POLY1, XN_SHAPE_KL };
 
 typedef void xn_kernel(const xn_tile *tile);
 

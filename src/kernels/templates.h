@@ -11,5 +11,9 @@
 #include "softmax_ce_cols.h"
 #include "prob_ce.h"
 #include "prob_ce_cols.h"
+#include "shaped.h"
+#include "shaped_ce.h"
+#include "shaped_ce_cols.h"
+#include "shaped_prob.h"
 #undef XN_REAL
 #undef XN_STORED

@@ -4,10 +4,16 @@
 from ._names import deserialize, get, serialize
 from .base import Loss, Reduction
 from .categorical import CategoricalCrossentropy, SparseCategoricalCrossentropy
+from .divergence import KLDivergence
+from .focal import CategoricalFocalCrossentropy
+from .poly1 import Poly1Crossentropy
 
 __all__ = [
     "CategoricalCrossentropy",
+    "CategoricalFocalCrossentropy",
+    "KLDivergence",
     "Loss",
+    "Poly1Crossentropy",
     "Reduction",
     "SparseCategoricalCrossentropy",
     "deserialize",

@@ -9,16 +9,34 @@ from typing import Any
 from .. import functional
 from .base import Loss
 from .categorical import CategoricalCrossentropy, SparseCategoricalCrossentropy
+from .divergence import KLDivergence
+from .focal import CategoricalFocalCrossentropy
+from .poly1 import Poly1Crossentropy
 
 __all__ = ["deserialize", "get", "serialize"]
 
 _CLASSES: dict[str, Callable[..., Loss]] = {
-    cls.__name__: cls for cls in (CategoricalCrossentropy, SparseCategoricalCrossentropy)
+    cls.__name__: cls
+    for cls in (
+        CategoricalCrossentropy,
+        SparseCategoricalCrossentropy,
+        CategoricalFocalCrossentropy,
+        KLDivergence,
+        Poly1Crossentropy,
+    )
 }
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
     function.__name__: function
-    for function in (functional.categorical_crossentropy, functional.sparse_categorical_crossentropy)
+    for function in (
+        functional.categorical_crossentropy,
+        functional.sparse_categorical_crossentropy,
+        functional.categorical_focal_crossentropy,
+        functional.kl_divergence,
+        functional.poly1_crossentropy,
+    )
 }
+# Names that Keras has beside these, of functions alone.
+_ALIASES: dict[str, Callable[..., Any]] = {"kld": functional.kl_divergence, "KLD": functional.kl_divergence}
 
 
 def get(identifier: Any) -> Any:
@@ -53,6 +71,8 @@ def get(identifier: Any) -> Any:
     if isinstance(identifier, str):
         if identifier in _FUNCTIONS:
             return _FUNCTIONS[identifier]
+        if identifier in _ALIASES:
+            return _ALIASES[identifier]
         if identifier in _CLASSES:
             return _CLASSES[identifier]()
     elif isinstance(identifier, dict):
