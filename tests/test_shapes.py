@@ -63,10 +63,11 @@ def test_hard_rows(each_isa, name, kind, dtype, one_hot):
 @pytest.mark.parametrize("name", FROM_PROBABILITIES)
 def test_probabilities(each_isa, name, dtype, rng):
     loss = FROM_PROBABILITIES[name]
-    for classes in CLASSES:
+    for classes in (*CLASSES[:-1], 20_011):  # with 100,000, the rows of probabilities() are at a bound of the clip
         n = max(3, min(18, 40_000 // classes))
         y = probabilities(n, classes, dtype)
-        sharp = np.eye(classes)[rng.integers(0, classes, n)]
+        sharp = np.zeros((n, classes))
+        sharp[np.arange(n), rng.integers(0, classes, n)] = 1
         soft = rng.dirichlet(np.full(classes, 0.5), n)
         if name == "KL":
             soft[::2] = np.abs(y[::2] * (1 + 1e-3 * rng.standard_normal((len(y[::2]), classes))))  # next to y
@@ -122,7 +123,7 @@ def test_options_and_layouts(name, dtype, layout, reduction, rng):
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_half_types_have_the_bits_of_float32(each_isa, name, rng):
+def test_half_types_have_the_bits_of_float32(name, rng):
     ml_dtypes = pytest.importorskip("ml_dtypes")
     loss = LOSSES[name]
     for half in (np.dtype(np.float16), np.dtype(ml_dtypes.bfloat16)):
@@ -136,7 +137,9 @@ def test_half_types_have_the_bits_of_float32(each_isa, name, rng):
                 found = loss.both(targets, placed, axis=axis)
                 assert found[0].tobytes() == wide[0].tobytes()
                 assert found[1].dtype == half
-                assert found[1].tobytes() == wide[1].astype(half).tobytes(), f"{half}, {classes}, {order}"
+                with np.errstate(over="ignore"):
+                    rounded = wide[1].astype(half)
+                assert found[1].tobytes() == rounded.tobytes(), f"{half}, {classes}, {order}"
 
 
 def results(loss, t, x, axis, **options) -> list[bytes]:
