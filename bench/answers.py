@@ -75,6 +75,8 @@ def _row_values(case: Case, arrays: Arrays, index: np.ndarray) -> np.ndarray:
         log_p = np.log(x / x.sum(axis=1, keepdims=True))
     if arrays.labels is not None:
         return np.asarray(-log_p[np.arange(len(index)), arrays.labels.reshape(-1)[index]])
+    if case.operation.loss == "focal":
+        log_p = 0.25 * (1 - np.exp(log_p)) ** 2 * log_p
     return np.asarray(-(_dense_rows(case, arrays, index) * log_p).sum(axis=1))
 
 

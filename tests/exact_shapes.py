@@ -80,7 +80,9 @@ def _class(shape: str, c: float, p, o, log_o, loss, o_error, loss_error, h: floa
         f = dd.add(loss, dd.multiply(o, dd.of(c)))
         w = dd.add(ONE, dd.multiply(p, dd.of(c)))
         size = abs(c)
-        return _Class(f, w, loss_error + size * o_error + 3 * h * (loss.hi + size * o.hi), h * (3 + 9 * size * p.hi))
+        return _Class(
+            f, w, loss_error + size * o_error + 3 * h * (loss.hi + size * o.hi), h * (3 + 9 * size * p.hi)
+        )
     gone = o.hi == 0
     safe = _where(gone, ONE, o)
     power = _power(_where(gone, dd.of(0.0), log_o), c)

@@ -132,7 +132,9 @@ def test_expected_answers_are_those_of_plain_loops(operation, axis):
             p = [v / math.fsum(row) for v in row]
             slope = math.fsum(t) / math.fsum(row)
             planes.append([(slope - u / v) / len(x) for v, u in zip(row, t, strict=True)])
-        values.append(-math.fsum(u * math.log(q) for q, u in zip(p, t, strict=True)))
+        focal = case.operation.loss == "focal"
+        factors = [0.25 * (1 - q) ** 2 if focal else 1.0 for q in p]
+        values.append(-math.fsum(u * f * math.log(q) for q, u, f in zip(p, t, factors, strict=True)))
     # Both sides are float64 sums of at most 12 terms of order 1.
     if case.operation.output in ("softmax", "log_softmax"):
         assert answer.mean is None

@@ -63,7 +63,10 @@ def test_hard_rows(each_isa, name, kind, dtype, one_hot):
 @pytest.mark.parametrize("name", FROM_PROBABILITIES)
 def test_probabilities(each_isa, name, dtype, rng):
     loss = FROM_PROBABILITIES[name]
-    for classes in (*CLASSES[:-1], 20_011):  # with 100,000, the rows of probabilities() are at a bound of the clip
+    for classes in (
+        *CLASSES[:-1],
+        20_011,
+    ):  # with 100,000, the rows of probabilities() are at a bound of the clip
         n = max(3, min(18, 40_000 // classes))
         y = probabilities(n, classes, dtype)
         sharp = np.zeros((n, classes))
@@ -152,7 +155,12 @@ def results(loss, t, x, axis, **options) -> list[bytes]:
 def test_bits_depend_on_the_row_alone(each_isa, name, dtype, rng):
     """D1 to D3: not on threads, on the batch, on the address, nor on AVX2 or AVX-512."""
     loss = LOSSES[name]
-    for n, classes, layout in ((9_001, 10, "last"), (3_001, 30, "first"), (301, 300, "last"), (7, 20_011, "last")):
+    for n, classes, layout in (
+        (9_001, 10, "last"),
+        (3_001, 30, "first"),
+        (301, 300, "last"),
+        (7, 20_011, "last"),
+    ):
         rows = logits(n, classes, dtype) if loss.logits else probabilities(n, classes, dtype)
         rows[np.isneginf(rows)] = -30
         targets = rng.random((n, classes)).astype(dtype)
@@ -200,7 +208,9 @@ def test_infinite_logits(each_isa, name, classes):
     x[1, 3], x[2, 3], x[3], x[4, 0], x[5, 4] = np.nan, np.inf, -np.inf, -np.inf, -np.inf
     for order in ORDERS:
         (placed, axis), (targets, _) = LAYOUTS[order](x), LAYOUTS[order](y)
-        for isa, (value, grad) in each_isa(lambda t=targets, p=placed, a=axis: loss.both(t, p, axis=a)).items():
+        for isa, (value, grad) in each_isa(
+            lambda t=targets, p=placed, a=axis: loss.both(t, p, axis=a)
+        ).items():
             grad = as_rows(grad, axis)
             assert np.isfinite(value[[0, 5]]).all(), isa
             assert np.isnan(value[1:4]).all(), isa
@@ -252,7 +262,9 @@ def test_dropped_rows_and_no_rows(name):
 
 def test_a_row_that_sums_to_nothing_has_no_probabilities():
     for name in ("focal, probabilities", "poly1, probabilities"):
-        value, grad = FROM_PROBABILITIES[name].both(np.full((2, 3), 1 / 3), np.array([[0, 0, 0], [1, 1, 2.0]]))
+        value, grad = FROM_PROBABILITIES[name].both(
+            np.full((2, 3), 1 / 3), np.array([[0, 0, 0], [1, 1, 2.0]])
+        )
         assert np.isnan(value).tolist() == [True, False]
         assert np.isnan(grad[0]).all()
         assert np.isfinite(grad[1]).all()
@@ -371,4 +383,7 @@ def test_signatures():
     }
     for name, (positional, defaults) in expected.items():
         assert signature(getattr(xn, name)) == (positional, defaults)
-        assert signature(getattr(xn, f"{name}_value_and_grad")) == (positional, {**defaults, "grad_out": None})
+        assert signature(getattr(xn, f"{name}_value_and_grad")) == (
+            positional,
+            {**defaults, "grad_out": None},
+        )

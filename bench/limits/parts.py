@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from .bandwidth import float64, inputs, layouts, table
+from .bandwidth import float64, focal, inputs, layouts, table
 from .calls import region, small
 from .halves import halves
 from .line import Line
@@ -20,6 +20,7 @@ PARTS: dict[str, Callable[[Session], Iterator[Line]]] = {
     "float64": float64,
     "halves": halves,
     "inputs": inputs,
+    "focal": focal,
     "layouts": layouts,
     "scaling": scaling,
     "region": region,

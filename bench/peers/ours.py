@@ -56,6 +56,11 @@ def _loss(case: Case, arrays: Arrays) -> Callable[[], Any]:
         xn.categorical_crossentropy if dense else xn.sparse_categorical_crossentropy
     )
     x, y = arrays.x, arrays.dense if dense else arrays.labels
+    if case.operation.loss == "focal":
+        return lambda: (
+            xn.categorical_focal_crossentropy(y, x, from_logits=logits, reduction="mean", axis=axis),
+            None,
+        )
     if case.kind == "small" and axis == -1:
         # Written out, as users write it: one more option is a tenth of the call.
         return lambda: (function(y, x, from_logits=logits, reduction="mean"), None)
@@ -100,7 +105,11 @@ class XentNativeClass(XentNative):
     summary = "the loss classes, for small calls"
 
     def applies(self, case: Case) -> bool:
-        return case.kind == "small" and case.operation.target != "none"
+        return (
+            case.kind == "small"
+            and case.operation.target != "none"
+            and case.operation.loss == "cross-entropy"
+        )
 
     def prepare(self, case: Case, arrays: Arrays) -> Callable[[], Any]:
         import xent_native as xn
