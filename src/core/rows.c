@@ -126,15 +126,16 @@ typedef struct {
     int64_t scratch_bytes;
 } rows_context;
 
-/* Long rows are visited twice for their gradient; in a scratch they leave their exponentials. It is bounded for all
- * threads together, and does without where there is no memory: only the time depends on it. */
+/* Long rows are visited twice for their gradient, or for a shape; in a scratch they leave their exponentials. It is
+ * bounded for all threads together, and does without where there is no memory: only the time depends on it. */
 static void find_scratch(rows_context *c) {
     const xn_problem *p = c->p;
     const int64_t whole = (p->classes + SCRATCH_MARGIN) * (p->dtype == XN_FLOAT64 ? 8 : 4);
     const int threads = xn_threads(p->n_threads);
     const int64_t share = SCRATCH_BYTES / threads / 64 * 64;
     c->scratch_bytes = whole < share ? (whole + 63) / 64 * 64 : share;
-    if (!p->grad.data || !xn_rows_are_vectors(p) || whole <= XN_KEPT_BYTES || share <= 2 * XN_KEPT_BYTES) return;
+    const int twice = p->grad.data || p->shape != XN_PLAIN;
+    if (!twice || !xn_rows_are_vectors(p) || whole <= XN_KEPT_BYTES || share <= 2 * XN_KEPT_BYTES) return;
     c->scratch = malloc((size_t)(threads * c->scratch_bytes));
 }
 
