@@ -38,6 +38,9 @@ def expected(case: Case, arrays: Arrays) -> Answer:
     if not case.operation.writes:
         return Answer(mean, None, index)
     x = rows_of(arrays.x, case, index)
+    if case.operation.loss == "binary":
+        share = case.rows * case.classes
+        return Answer(mean, (1 / (1 + np.exp(-x)) - _dense_rows(case, arrays, index)) / share, index)
     if case.operation.source == "logits":
         x -= x.max(axis=1, keepdims=True)
         log_p = x - np.log(np.exp(x).sum(axis=1, keepdims=True))
@@ -65,6 +68,8 @@ def _row_values(case: Case, arrays: Arrays, index: np.ndarray) -> np.ndarray:
     if case.operation.output in ("softmax", "log_softmax"):
         return np.zeros(0)
     x = rows_of(arrays.x, case, index)
+    if case.operation.loss.startswith("binary"):
+        return _binary_values(case, x, _dense_rows(case, arrays, index))
     if case.operation.source == "logits":
         top = x.max(axis=1)
         lse = np.log(np.exp(x - top[:, None]).sum(axis=1)) + top
@@ -75,7 +80,18 @@ def _row_values(case: Case, arrays: Arrays, index: np.ndarray) -> np.ndarray:
         log_p = np.log(x / x.sum(axis=1, keepdims=True))
     if arrays.labels is not None:
         return np.asarray(-log_p[np.arange(len(index)), arrays.labels.reshape(-1)[index]])
+    if case.operation.loss == "focal":
+        log_p = 0.25 * (1 - np.exp(log_p)) ** 2 * log_p
     return np.asarray(-(_dense_rows(case, arrays, index) * log_p).sum(axis=1))
+
+
+def _binary_values(case: Case, x: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """The mean binary loss of every row of logits."""
+    losses = np.logaddexp(0, x) - x * targets
+    if case.operation.loss == "binary focal":
+        p = 1 / (1 + np.exp(-x))
+        losses *= (targets * (1 - p) + (1 - targets) * p) ** 2
+    return np.asarray(losses.mean(axis=1))
 
 
 def _dense_rows(case: Case, arrays: Arrays, index: np.ndarray) -> np.ndarray:

@@ -31,6 +31,9 @@ class Operation:
         Class indices, an array of the input's shape, or nothing (softmax and its relatives).
     output : {"loss", "loss and gradient", "softmax", "log_softmax", "logsumexp"}
         What is returned; losses are the mean over all rows.
+    loss : {"cross-entropy", "focal", "binary", "binary focal"}
+        Focal: categorical, with gamma 2 and alpha 0.25. Binary: the mean over the classes of a row; focal, with
+        gamma 2 and no alpha.
     """
 
     name: str
@@ -38,6 +41,7 @@ class Operation:
     target: str
     output: str
     summary: str
+    loss: str = "cross-entropy"
 
     @property
     def gradient(self) -> bool:
@@ -63,6 +67,11 @@ OPERATIONS = {
         Operation("prob-dense-forward", "probabilities", "dense", LOSS, "loss, probabilities, dense targets"),
         Operation("prob-dense-gradient", "probabilities", "dense", BOTH,
                   "loss and gradient, probabilities, dense targets"),
+        Operation("focal-forward", "logits", "dense", LOSS,
+                  "categorical focal loss, from logits, dense targets", "focal"),
+        Operation("binary-forward", "logits", "dense", LOSS, "binary loss, from logits", "binary"),
+        Operation("binary-gradient", "logits", "dense", BOTH, "binary loss and gradient, from logits", "binary"),
+        Operation("binary-focal-forward", "logits", "dense", LOSS, "binary focal loss, from logits", "binary focal"),
         Operation("softmax", "logits", "none", "softmax", "softmax"),
         Operation("log-softmax", "logits", "none", "log_softmax", "log-softmax"),
         Operation("logsumexp", "logits", "none", "logsumexp", "log-sum-exp of every row"),

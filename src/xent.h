@@ -36,6 +36,14 @@ typedef enum {
     XN_WEIGHTED_MEAN /* the same over the sum of their sample weights; 0 if that is 0 */
 } xn_reduction;
 
+/* What a class adds to the loss of its row, beside its target: see kernels/shaped.h. */
+typedef enum {
+    XN_PLAIN, /* -log p: what xn_softmax_ce and xn_prob_ce compute */
+    XN_FOCAL, /* (1 - p)^coefficient (-log p) */
+    XN_POLY1, /* -log p + coefficient (1 - p) */
+    XN_KL     /* log(t / p), from probabilities alone, neither smoothed nor class-weighted */
+} xn_shape;
+
 /* (outer, classes, inner) elements of the problem's dtype. data == NULL: not given, or not wanted. */
 typedef struct {
     void *data;
@@ -62,8 +70,8 @@ typedef struct {
     double share;           /* what a class counts in the loss of its row; 0: 1 / classes, which gives the mean */
     const void *pos_weight; /* [classes] of double for XN_FLOAT64, else of float, or NULL; multiplies the smoothed
                              * target. Not with focal */
-    int focal, balanced;    /* the focal loss; and, with `balanced`, alpha times positives and 1 - alpha negatives */
-    double gamma, alpha;
+    int focal, balanced; /* the focal loss, with `coefficient` as gamma; and, with `balanced`, alpha times positives
+                          * and 1 - alpha times negatives */
     xn_array each; /* output: the loss of each element times its sample weight; double for XN_FLOAT64, else float */
 } xn_binary;
 
@@ -78,15 +86,21 @@ typedef struct {
     xn_array target;
     int has_ignored; /* rows whose label is `ignored` (for uint64: has the same bits) count nothing */
     int64_t ignored;
-    double label_smoothing;          /* t becomes t * (1 - s) + s / classes */
-    const void *class_weight;        /* [classes] of double for XN_FLOAT64, else of float, or NULL; multiplies the
-                                      * smoothed target of its class */
-    xn_row_array sample_weight;      /* multiplies the loss; a row of weight 0 counts nothing, whatever it holds */
-    double epsilon;                  /* probabilities, where they are the input, are clipped to [epsilon, 1 - epsilon] */
-    xn_binary binary;                /* xn_binary_ce alone reads this */
+    double label_smoothing; /* t becomes t * (1 - s) + s / classes */
+    const void *class_weight; /* [classes] of double for XN_FLOAT64, else of float, or NULL; multiplies the
+                               * smoothed target of its class */
+    xn_row_array sample_weight; /* multiplies the loss; a row of weight 0 counts nothing, whatever it holds */
+    double epsilon; /* probabilities, where they are the input, are clipped to [epsilon, 1 - epsilon];
+                     * XN_KL: to [epsilon, 1], as are its targets */
+    xn_binary binary; /* xn_binary_ce alone reads this */
     xn_reduction reduction;
 
-    int n_threads;            /* 0: as many as OpenMP and the cgroup allow */
+    /* xn_shaped_ce and xn_shaped_prob; the latter two xn_binary_ce, too. */
+    xn_shape shape;
+    double coefficient; /* gamma of focal losses, at least 0; epsilon of poly1 */
+    double alpha; /* factor of every loss, or as `binary` says */
+
+    int n_threads; /* 0: as many as OpenMP and the cgroup allow */
     int (*interrupted)(void); /* asked between chunks of a long call, from the calling thread; may be NULL */
 
     /* Outputs. grad may be the input itself, and so may prob or log_prob if it is the only output with
@@ -95,9 +109,9 @@ typedef struct {
     xn_array grad, hess, prob, log_prob;
 
     /* Results. */
-    double reduced;             /* of the losses, as `reduction` says; their sum for XN_NONE */
-    int64_t bad_row;            /* XN_BAD_LABEL: the first such row, and what it holds, */
-    int64_t bad_label;          /* to be read as uint64_t if the labels are */
+    double reduced; /* of the losses, as `reduction` says; their sum for XN_NONE */
+    int64_t bad_row; /* XN_BAD_LABEL: the first such row, and what it holds, */
+    int64_t bad_label; /* to be read as uint64_t if the labels are */
 } xn_problem;
 
 /* Softmax cross-entropy from logits, and softmax, log-softmax and log-sum-exp. */
@@ -109,6 +123,10 @@ xn_status xn_prob_ce(xn_problem *problem);
 /* Binary cross-entropy, plain or focal, from logits or probabilities; outputs are loss, grad, binary.each and, from
  * logits of the plain one, hess. label_smoothing goes towards 1/2. Without a target: prob alone, the sigmoid. */
 xn_status xn_binary_ce(xn_problem *problem);
+
+/* The other shapes, from logits and from probabilities; outputs are loss and grad. */
+xn_status xn_shaped_ce(xn_problem *problem);
+xn_status xn_shaped_prob(xn_problem *problem);
 
 /* Views a group of dimensions as one. Returns 0 if their strides do not allow it. */
 int xn_collapse(int dims, const int64_t *shape, const int64_t *strides, int64_t *size, int64_t *stride);

@@ -177,7 +177,12 @@ def test_other_operations_and_layouts_run(tmp_path):
     )
     assert done.returncode == 0, done.stdout + done.stderr
     found = json.loads(path.read_text())
-    assert {entry["status"] for case in found["cases"] for entry in case["entries"]} == {"ok"}
+    for case in found["cases"]:
+        statuses = [entry["status"] for entry in case["entries"]]
+        known = (
+            "focal" not in case["operation"] and "binary" not in case["operation"]
+        )  # numpy has no such function
+        assert statuses == (["ok"] * len(statuses) if known else ["ok", "unsupported"]), case["operation"]
     assert len(found["cases"]) == len(cases.OPERATIONS) - 2 + 1 + 1 + 2 + 2
 
 

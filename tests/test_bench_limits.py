@@ -25,6 +25,8 @@ LINES = {  # of each part
     "float64": 4,
     "halves": 8,
     "inputs": 9,
+    "focal": 3,
+    "binary": 9,
     "layouts": 1 + 2,  # a quick run has one shape with classes on axis 1
     "scaling": 6,
     "region": 6,

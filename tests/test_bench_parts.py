@@ -125,6 +125,14 @@ def test_expected_answers_are_those_of_plain_loops(operation, axis):
             planes.append(softmax if case.operation.output == "softmax" else [math.log(p) for p in softmax])
             continue
         t = dense[i].tolist() if dense is not None else [float(j == made.labels.flat[i]) for j in range(4)]
+        if case.operation.loss.startswith("binary"):
+            p = [1 / (1 + math.exp(-v)) for v in row]
+            planes.append([(q - u) / (4 * len(x)) for q, u in zip(p, t, strict=True)])
+            powers = [(u * (1 - q) + (1 - u) * q) ** 2 if "focal" in case.operation.loss else 1.0
+                      for q, u in zip(p, t, strict=True)]  # fmt: skip
+            values.append(math.fsum(-f * (u * math.log(q) + (1 - u) * math.log(1 - q))
+                                    for q, u, f in zip(p, t, powers, strict=True)) / 4)  # fmt: skip
+            continue
         if case.operation.source == "logits":
             p = [math.exp(v) / total for v in row]
             planes.append([(math.fsum(t) * q - u) / len(x) for q, u in zip(p, t, strict=True)])
@@ -132,7 +140,9 @@ def test_expected_answers_are_those_of_plain_loops(operation, axis):
             p = [v / math.fsum(row) for v in row]
             slope = math.fsum(t) / math.fsum(row)
             planes.append([(slope - u / v) / len(x) for v, u in zip(row, t, strict=True)])
-        values.append(-math.fsum(u * math.log(q) for q, u in zip(p, t, strict=True)))
+        focal = case.operation.loss == "focal"
+        factors = [0.25 * (1 - q) ** 2 if focal else 1.0 for q in p]
+        values.append(-math.fsum(u * f * math.log(q) for q, u, f in zip(p, t, factors, strict=True)))
     # Both sides are float64 sums of at most 12 terms of order 1.
     if case.operation.output in ("softmax", "log_softmax"):
         assert answer.mean is None

@@ -104,7 +104,8 @@ def test_plain_calls_take_the_short_way(isa, both_ways, dense, from_logits, dtyp
             def call(function=function, y=y, x=x, axis=axis, reduction=reduction, smoothing=smoothing):
                 return function(y, x, from_logits, axis=axis, reduction=reduction, label_smoothing=smoothing)
 
-            assert both_ways(call, (function.__name__, shape, axis, reduction, smoothing))
+            warns = dense and shape[axis] == 1  # of one class, which the short way does not
+            assert both_ways(call, (function.__name__, shape, axis, reduction, smoothing)) != warns
 
 
 @pytest.mark.parametrize("integer", [*INTEGERS, "longlong", "ulonglong"])
@@ -132,7 +133,9 @@ def test_labels_and_ignored_classes(both_ways, integer, ignored):
 @pytest.mark.parametrize("dense", [True, False])
 def test_layouts(both_ways, dense, from_logits):
     taken = {}
-    for shape, axis in [(shape, axis) for shape, axis in SHAPES if len(shape) > 1]:
+    for shape, axis in SHAPES:
+        if len(shape) == 1 or (dense and shape[axis] == 1):  # of one class the short way would not warn
+            continue
         y, x = problem(dense, shape, axis)
         for (x_layout, xs), (y_layout, ys) in itertools.product(layouts(x).items(), layouts(y).items()):
             for function in functions(dense):

@@ -38,6 +38,12 @@ cdef extern from "xent.h" nogil:
         XN_MEAN
         XN_WEIGHTED_MEAN
 
+    ctypedef enum xn_shape:
+        XN_PLAIN
+        XN_FOCAL
+        XN_POLY1
+        XN_KL
+
     ctypedef struct xn_array:
         void *data
         int64_t outer, cls, inner
@@ -57,7 +63,6 @@ cdef extern from "xent.h" nogil:
         double share
         const void *pos_weight
         int focal, balanced
-        double gamma, alpha
         xn_array each
 
     ctypedef struct xn_problem:
@@ -75,6 +80,8 @@ cdef extern from "xent.h" nogil:
         double epsilon
         xn_binary binary
         xn_reduction reduction
+        xn_shape shape
+        double coefficient, alpha
         int n_threads
         int (*interrupted)() noexcept
         xn_row_array loss, lse
@@ -85,6 +92,8 @@ cdef extern from "xent.h" nogil:
     xn_status xn_softmax_ce(xn_problem *problem)
     xn_status xn_prob_ce(xn_problem *problem)
     xn_status xn_binary_ce(xn_problem *problem)
+    xn_status xn_shaped_ce(xn_problem *problem)
+    xn_status xn_shaped_prob(xn_problem *problem)
     int xn_collapse(int dims, const int64_t *shape, const int64_t *strides, int64_t *size, int64_t *stride)
     const char *xn_isa_name(int index)
     int xn_isa_supported(int index)

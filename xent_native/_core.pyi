@@ -14,6 +14,7 @@ STORED: dict[np.dtype[Any], int]
 BFLOAT16: int
 INTEGERS: dict[np.dtype[Any], int]
 REDUCTIONS: dict[str | None, int]
+SHAPES: dict[str, int]
 
 def stored_code(dtype: np.dtype[Any]) -> int: ...
 def collapses(array: _Array, axis: int) -> bool: ...
@@ -41,6 +42,9 @@ def cross_entropy(
     hess: _Array | None,
     prob: _Array | None,
     log_prob: _Array | None,
+    shape_of_loss: int,
+    coefficient: float,
+    alpha: float,
 ) -> float: ...
 def plain_cross_entropy(
     dense: bool,

@@ -43,6 +43,7 @@ REDUCTIONS = {
     "sum_over_batch_size": XN_MEAN,
     "mean_with_sample_weight": XN_WEIGHTED_MEAN,
 }
+SHAPES = {"plain": XN_PLAIN, "focal": XN_FOCAL, "poly1": XN_POLY1, "kl": XN_KL}
 # The same objects again: C looks these names up much faster.
 cdef dict stored = STORED, integers = INTEGERS, reductions = REDUCTIONS
 cdef object ndarray = numpy.ndarray, empty = numpy.empty
@@ -159,6 +160,12 @@ cdef void release(Buffers *buffers) noexcept:
 ctypedef xn_status (*operation)(xn_problem *) noexcept nogil
 
 
+cdef operation softmax_operation(xn_problem *p, bint from_logits) noexcept:
+    if p.shape != XN_PLAIN:
+        return xn_shaped_ce if from_logits else xn_shaped_prob
+    return xn_softmax_ce if from_logits else xn_prob_ce
+
+
 cdef xn_status run(xn_problem *p, operation call) except? XN_INTERRUPTED:
     """Calls C, without the GIL unless the call is short. An interruption and a lack of memory become exceptions here."""
     cdef xn_status status
@@ -203,7 +210,7 @@ cdef int take_plain(Buffers *buffers, xn_problem *p, Shape *shape, bint dense, y
         cls += <int> y_pred.ndim
     take_planes(buffers, y_pred, p.dtype, cls, False, shape, &p.input)
     if dense:
-        if y_code != code:
+        if y_code != code or shape.classes == 1:  # of which _problem.py warns
             return -1
         take_planes(buffers, y_true, p.dtype, cls, False, shape, &p.target)
     else:
@@ -263,16 +270,20 @@ def new_plane(x):
 
 def cross_entropy(bint from_logits, x, int dtype, int axis, labels, int label_type, target, ignored,
                   double label_smoothing, class_weight, sample_weight, int weight_dtype, double epsilon,
-                  int reduction, int n_threads, loss, int loss_dtype, lse, grad, hess, prob, log_prob):
-    """One call of xn_softmax_ce or xn_prob_ce. Arrays may be None; returns the reduced loss."""
+                  int reduction, int n_threads, loss, int loss_dtype, lse, grad, hess, prob, log_prob,
+                  int shape_of_loss, double coefficient, double alpha):
+    """One call of xn_softmax_ce or xn_prob_ce, or of what has their place for the other SHAPES.
+
+    Arrays may be None; returns the reduced loss.
+    """
     cdef xn_problem p
     cdef Buffers buffers
     cdef Shape shape
     cdef Py_buffer *view
     cdef xn_status status
     if not (0 <= dtype < XN_DTYPES and 0 <= label_type < 8 and 0 <= weight_dtype < 2 and 0 <= loss_dtype < 2
-            and 0 <= reduction < 4):
-        raise ValueError("unknown dtype or reduction code")
+            and 0 <= reduction < 4 and XN_PLAIN <= shape_of_loss <= XN_KL):
+        raise ValueError("unknown dtype, reduction or shape code")
     memset(&p, 0, sizeof(p))
     shape.outer = -1
     buffers.count = 0
@@ -280,6 +291,9 @@ def cross_entropy(bint from_logits, x, int dtype, int axis, labels, int label_ty
     p.label_smoothing = label_smoothing
     p.epsilon = epsilon
     p.reduction = <xn_reduction> reduction
+    p.shape = <xn_shape> shape_of_loss
+    p.coefficient = coefficient
+    p.alpha = alpha
     p.n_threads = n_threads
     if ignored is not None:
         p.has_ignored = 1
@@ -307,7 +321,7 @@ def cross_entropy(bint from_logits, x, int dtype, int axis, labels, int label_ty
             p.class_weight = view.buf
         p.outer, p.classes, p.inner = shape.outer, shape.classes, shape.inner
         p.classes_last = axis == buffers.view[0].ndim - 1
-        status = run(&p, xn_softmax_ce if from_logits else xn_prob_ce)
+        status = run(&p, softmax_operation(&p, from_logits))
         if status == XN_BAD_LABEL:
             raise LabelError(p.bad_row, <uint64_t> p.bad_label if p.labels.type == XN_UINT64 else p.bad_label)
         if status != XN_OK:
@@ -386,7 +400,7 @@ def binary_cross_entropy(bint from_logits, x, int dtype, int axis, target, doubl
     p.binary.share = share
     if focal is not None:
         p.binary.focal = 1
-        p.binary.balanced, p.binary.alpha, p.binary.gamma = focal
+        p.binary.balanced, p.alpha, p.coefficient = focal
     if axis < 0:
         axis += <int> x.ndim
     try:

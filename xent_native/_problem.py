@@ -7,7 +7,10 @@ argument, what was expected, and what came. Nothing is written before all of the
 
 from __future__ import annotations
 
+import math
 import operator
+import sys
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -202,19 +205,19 @@ def positive_weights(value: Any, x: np.ndarray, axis: int) -> np.ndarray | None:
 
 def focal_options(balancing: Any, alpha: Any, gamma: Any) -> tuple[bool, float, float]:
     """Whether the classes are balanced, `alpha` in [0, 1], and a finite `gamma` of at least 0."""
-    return bool(balancing), _fraction("alpha", alpha, 1.0), _fraction("gamma", gamma, np.finfo(float).max)
+    return bool(balancing), _fraction("alpha", alpha, 1.0), finite_number("gamma", gamma, 0.0)
 
 
 def same_rank(y_pred: Any, y_true: Any) -> tuple[Any, Any]:
     """Keras's squeeze_or_expand_to_same_rank: both as they are, or one with a last axis of length 1 more or less."""
-    shapes = np.shape(y_pred), np.shape(y_true)
+    arrays = as_array("y_pred", y_pred), as_array("y_true", y_true)
+    shapes = arrays[0].shape, arrays[1].shape
     if abs(len(shapes[0]) - len(shapes[1])) != 1:
         return y_pred, y_true
     longer, shorter = sorted(shapes, key=len, reverse=True)
     if longer[-1] != 1:
         return y_pred, y_true
     expands = len(shorter) == 1
-    arrays = as_array("y_pred", y_pred), as_array("y_true", y_true)
     fitted = [
         array[..., None]
         if expands and array.ndim == len(shorter)
@@ -232,6 +235,61 @@ def reshaped_view(name: str, buffer: np.ndarray, shape: tuple[int, ...]) -> np.n
     if view.shape != shape:
         raise ValueError(f"{name} must have the shape of y_pred; got {buffer.shape}")
     return view
+
+
+def focal_alpha(value: Any) -> float | np.ndarray:
+    """`alpha` as a finite float, or as a new array with one for each class."""
+    array = as_array("alpha", value).astype(np.float64)
+    if array.ndim > 1:
+        raise ValueError(f"alpha must be a number or one per class; got shape {array.shape}")
+    if not np.isfinite(array).all():
+        raise ValueError(f"alpha must be finite; got {value!r}")
+    return array if array.ndim else float(array)
+
+
+def balance(
+    alpha: Any, factors: np.ndarray | None, x: np.ndarray, axis: int
+) -> tuple[float, np.ndarray | None]:
+    """`alpha` as one factor of all losses, and the factors of classes, its own and those of their weights."""
+    given = focal_alpha(alpha)
+    if isinstance(given, float):
+        return given, factors
+    classes = x.shape[axis]
+    if given.shape != (classes,):
+        raise ValueError(
+            f"alpha must be a number or have shape ({classes},), one per class; got {given.shape}"
+        )
+    both = given if factors is None else given * factors
+    return 1.0, both.astype(computed(x.dtype))
+
+
+def finite_number(name: str, value: Any, least: float = float("-inf")) -> float:
+    """A finite number that is not below `least`, such as `gamma`."""
+    bound = "" if least == float("-inf") else f", at least {least:g}"
+    try:
+        if isinstance(value, str | bool | np.bool_):
+            raise TypeError
+        number = float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be a finite number{bound}; got {value!r}") from None
+    except OverflowError:  # an int that no float can hold
+        number = float("inf")
+    if not (math.isfinite(number) and number >= least):
+        raise ValueError(f"{name} must be a finite number{bound}; got {number!r}")
+    return number
+
+
+def warn_of_one_class(x: np.ndarray) -> None:
+    """A SyntaxWarning, at the line that called this package."""
+    frame, level = sys._getframe(), 1
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(f"{__package__}."):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(
+        f"y_pred should have more than one class; got shape {x.shape}, with which every loss from logits is 0. "
+        "For a single probability per sample use a binary loss.",
+        SyntaxWarning,
+        stacklevel=level,
+    )
 
 
 def label_number(value: Any) -> int | None:
@@ -258,11 +316,11 @@ def smoothing(value: Any) -> float:
     return _fraction("label_smoothing", value, 1.0)
 
 
-def clip_epsilon(value: Any) -> float:
+def clip_epsilon(value: Any, name: str = "epsilon") -> float:
     """`epsilon` in [0, 0.5)."""
-    epsilon = _fraction("epsilon", value, 0.5)
+    epsilon = _fraction(name, value, 0.5)
     if epsilon == 0.5:
-        raise ValueError("epsilon must be less than 0.5; got 0.5")
+        raise ValueError(f"{name} must be less than 0.5; got 0.5")
     return epsilon
 
 

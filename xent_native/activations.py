@@ -27,7 +27,7 @@ def _softmax_plane(x: Any, axis: int, out: Any, logarithm: bool, n_threads: int 
     _core.cross_entropy(
         True, logits, _core.stored_code(logits.dtype), axis, None, 0, None, None, 0.0, None, None, 0, 0.0, 0,
         runtime.resolve_threads(n_threads), None, 0, None, None, None,
-        None if logarithm else native, native if logarithm else None,
+        None if logarithm else native, native if logarithm else None, _core.SHAPES["plain"], 0.0, 1.0,
     )  # fmt: skip
     if native is out or (out is None and dtype == native.dtype):
         return native
@@ -141,6 +141,7 @@ def logsumexp(x: Any, axis: int = -1, *, out: Any = None, n_threads: int | None 
     _core.cross_entropy(
         True, logits, _core.stored_code(logits.dtype), axis, None, 0, None, None, 0.0, None, None, 0, 0.0, 0,
         runtime.resolve_threads(n_threads), None, _core.FLOATS[dtype], native, None, None, None, None,
+        _core.SHAPES["plain"], 0.0, 1.0,
     )  # fmt: skip
     if native is out or out is None:
         return native

@@ -58,6 +58,24 @@ def inputs(session: Session) -> Iterator[Line]:
             yield _alone("Other inputs: loss, float32, mean", what, goal, case, session)
 
 
+def focal(session: Session) -> Iterator[Line]:
+    """Categorical focal loss, beside targets of our own."""
+    for operation, goals in targets.FOCAL.items():
+        for classes, goal in goals.items():
+            case = session.large(operation, classes)
+            yield _alone("Categorical focal loss, float32, dense targets, from logits, mean", f"C = {classes:,}", goal,
+                         case, session)  # fmt: skip
+
+
+def binary(session: Session) -> Iterator[Line]:
+    """Binary losses from logits: elements on their own, in short rows and in long ones."""
+    for operation, goal in targets.BINARY.items():
+        for classes in targets.BINARY_CLASSES:
+            case = session.large(operation, classes)
+            what = f"{case.operation.summary.removesuffix(', from logits')}, C = {classes:,}"
+            yield _alone("Binary losses, float32, from logits, mean", what, goal, case, session)
+
+
 def layouts(session: Session) -> Iterator[Line]:
     """Classes on axis 1, and fewer rows than threads need."""
     for operation, goal in targets.LAYOUTS.items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from .bandwidth import float64, inputs, layouts, table
+from .bandwidth import binary, float64, focal, inputs, layouts, table
 from .calls import region, small
 from .halves import halves
 from .line import Line
@@ -21,6 +21,8 @@ PARTS: dict[str, Callable[[Session], Iterator[Line]]] = {
     "float64": float64,
     "halves": halves,
     "inputs": inputs,
+    "focal": focal,
+    "binary": binary,
     "layouts": layouts,
     "scaling": scaling,
     "region": region,

@@ -116,7 +116,12 @@ def _version(package: str) -> str | None:
 
 
 def refuse(case: Case, *, dtypes: tuple[str, ...], rows_only: bool = False) -> None:
-    """Unsupported, unless the dtype is one of these, and the layout (rows, classes) if `rows_only`."""
+    """Unsupported, unless the dtype is one of these, and the layout (rows, classes) if `rows_only`.
+
+    The focal loss of several classes is nobody's but Keras's, which is not among the peers.
+    """
+    if case.operation.loss != "cross-entropy":
+        raise Unsupported(f"no {case.operation.loss} loss here")
     if case.dtype not in dtypes:
         raise Unsupported(f"no {case.dtype}")
     if rows_only and (len(case.shape) != 2 or case.axis not in (-1, 1)):

@@ -52,9 +52,12 @@ def _loss(case: Case, arrays: Arrays) -> Callable[[], Any]:
     import xent_native as xn
 
     dense, logits, axis = _form(case)
-    function: Callable[..., Any] = (
-        xn.categorical_crossentropy if dense else xn.sparse_categorical_crossentropy
-    )
+    function: Callable[..., Any] = {
+        "cross-entropy": xn.categorical_crossentropy if dense else xn.sparse_categorical_crossentropy,
+        "focal": xn.categorical_focal_crossentropy,
+        "binary": xn.binary_crossentropy,
+        "binary focal": xn.binary_focal_crossentropy,
+    }[case.operation.loss]
     x, y = arrays.x, arrays.dense if dense else arrays.labels
     if case.kind == "small" and axis == -1:
         # Written out, as users write it: one more option is a tenth of the call.
@@ -66,11 +69,11 @@ def _gradient(case: Case, arrays: Arrays, buffer: np.ndarray | None) -> Callable
     import xent_native as xn
 
     dense, logits, axis = _form(case)
-    function: Callable[..., Any] = (
-        xn.categorical_crossentropy_value_and_grad
-        if dense
-        else xn.sparse_categorical_crossentropy_value_and_grad
-    )
+    function: Callable[..., Any] = xn.sparse_categorical_crossentropy_value_and_grad
+    if dense:
+        function = xn.categorical_crossentropy_value_and_grad
+    if case.operation.loss == "binary":
+        function = xn.binary_crossentropy_value_and_grad
     x, y = arrays.x, arrays.dense if dense else arrays.labels
     if case.kind == "small" and axis == -1:
         return lambda: function(y, x, from_logits=logits, reduction="mean")
@@ -100,7 +103,11 @@ class XentNativeClass(XentNative):
     summary = "the loss classes, for small calls"
 
     def applies(self, case: Case) -> bool:
-        return case.kind == "small" and case.operation.target != "none"
+        return (
+            case.kind == "small"
+            and case.operation.target != "none"
+            and case.operation.loss == "cross-entropy"
+        )
 
     def prepare(self, case: Case, arrays: Arrays) -> Callable[[], Any]:
         import xent_native as xn

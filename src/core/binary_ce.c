@@ -59,8 +59,12 @@ static xn_status run_long_rows(xn_problem *p) {
     if (status != XN_OK) return status;
     const double divisor = xn_divisor(p->reduction, &count);
     const int64_t segments = (p->classes + XN_SEGMENT - 1) / XN_SEGMENT, rows = p->outer * p->inner;
-    long_rows l = {p, kernel_for(p), xn_plan_rows(p, xn_rows_are_vectors(p) ? 1 : XN_ROW_TILE), segments,
-                   divisor == 0 ? 0 : 1 / divisor, NULL};
+    long_rows l = {p,
+                   kernel_for(p),
+                   xn_plan_rows(p, xn_rows_are_vectors(p) ? 1 : XN_ROW_TILE),
+                   segments,
+                   divisor == 0 ? 0 : 1 / divisor,
+                   NULL};
     l.sums = calloc((size_t)(rows * segments + rows), sizeof(double));
     if (!l.sums) return XN_NO_MEMORY;
     const int64_t tiles = l.plan.runs * l.plan.tiles_per_run;
@@ -95,8 +99,8 @@ static int join_rows(xn_problem *p) {
     if (p->sample_weight.data || p->loss.data || p->binary.pos_weight || rows == 0) return 0;
     if (p->target.data && p->reduction == XN_NONE) return 0;
     xn_problem q = *p;
-    if (!as_one_row(&q.input, p) || !as_one_row(&q.target, p) || !as_one_row(&q.grad, p) ||
-        !as_one_row(&q.hess, p) || !as_one_row(&q.prob, p) || !as_one_row(&q.binary.each, p))
+    if (!as_one_row(&q.input, p) || !as_one_row(&q.target, p) || !as_one_row(&q.grad, p) || !as_one_row(&q.hess, p) ||
+        !as_one_row(&q.prob, p) || !as_one_row(&q.binary.each, p))
         return 0;
     if (q.binary.share == 0) q.binary.share = 1 / (double)p->classes;
     if (p->reduction == XN_MEAN || p->reduction == XN_WEIGHTED_MEAN) q.binary.share /= (double)rows;

@@ -107,10 +107,11 @@ void xn_fill_tile(const xn_problem *p, const xn_plan *plan, xn_span span, xn_til
         .smoothing = p->label_smoothing,
         .share = p->binary.share == 0 ? 1 / (double)p->classes : p->binary.share,
         .pos_weight = p->binary.pos_weight,
-        .gamma = p->binary.gamma,
-        .alpha = p->binary.alpha,
         .balanced = p->binary.balanced,
         .each = plane_of(&p->binary.each, p->dtype == XN_FLOAT64 ? XN_FLOAT64 : XN_FLOAT32, plan, span),
+        .shape = (int)p->shape,
+        .coefficient = p->coefficient,
+        .alpha = p->alpha,
         .streams = p->grad.data != p->input.data && p->outer * p->inner >= STREAM_BYTES / size / p->classes,
         .grad = plane_of(&p->grad, p->dtype, plan, span),
         .hess = plane_of(&p->hess, p->dtype, plan, span),
@@ -137,12 +138,13 @@ typedef struct {
     int64_t scratch_bytes;
 } rows_context;
 
-/* Long rows are visited twice for their gradient; in a scratch they leave their exponentials. It is bounded for all
- * threads together, and does without where there is no memory: only the time depends on it. */
+/* Long rows are visited twice for their gradient, or for a shape; in a scratch they leave their exponentials. It is
+ * bounded for all threads together, and does without where there is no memory: only the time depends on it. */
 static void find_scratch(rows_context *c) {
     const xn_problem *p = c->p;
     const int64_t whole = (p->classes + SCRATCH_MARGIN) * (p->dtype == XN_FLOAT64 ? 8 : 4);
-    if (!p->grad.data || !xn_rows_are_vectors(p) || whole <= XN_KEPT_BYTES) return;
+    const int twice = p->grad.data || p->shape != XN_PLAIN;
+    if (!twice || !xn_rows_are_vectors(p) || whole <= XN_KEPT_BYTES) return;
     const int threads = xn_threads(p->n_threads); /* asks the system: not for small calls */
     const int64_t share = SCRATCH_BYTES / threads / 64 * 64;
     if (share <= 2 * XN_KEPT_BYTES) return;

@@ -98,8 +98,7 @@ XN_INLINE void XN_T(binary_vectors)(xn_binary_kind kind, int plain, int wanted, 
             XN_T(binary_logits)(plain, wanted, o, x + j, t + j, pos + j, scale + j, loss + j, grad + j, hess + j);
         if (kind == XN_PROBABILITIES)
             XN_T(binary_probabilities)(wanted, o, x + j, t + j, pos + j, scale + j, loss + j, grad + j);
-        if (kind == XN_FOCAL_LOGITS)
-            XN_T(focal_logits)(wanted, o, x + j, t + j, scale + j, loss + j, grad + j);
+        if (kind == XN_FOCAL_LOGITS) XN_T(focal_logits)(wanted, o, x + j, t + j, scale + j, loss + j, grad + j);
         if (kind == XN_FOCAL_PROBABILITIES)
             XN_T(focal_probabilities)(wanted, o, x + j, t + j, scale + j, loss + j, grad + j);
     }
@@ -206,8 +205,8 @@ static inline void XN_T(binary_start)(XN_T(binary_work) *w, const xn_tile *t) {
     o->high = (real)o->high64;
     o->log_low = (real)o->log_low64;
     o->log_high = (real)o->log_high64;
-    o->gamma = t->gamma;
-    o->zero_power = t->gamma == 1 ? 1 : t->gamma == 0 || t->gamma > 1 ? 0 : INFINITY;
+    o->gamma = t->coefficient;
+    o->zero_power = t->coefficient == 1 ? 1 : t->coefficient == 0 || t->coefficient > 1 ? 0 : INFINITY;
     o->alpha = t->balanced ? t->alpha : 1;
     o->rest = t->balanced ? 1 - t->alpha : 1;
     XN_T(stream_start)(&w->stream);
@@ -251,8 +250,7 @@ static void XN_T(binary_ce_rows)(const xn_tile *t) {
             XN_T(binary_fill)(w.scale, XN_T(binary_scale)(t, row), XN_T(least)(t->classes, XN_T(BATCH)));
         for (int64_t j = 0; j < t->classes; j += XN_T(BATCH)) {
             const XN_T(spot) at = {row, j, 1, XN_T(least)(t->classes - j, XN_T(BATCH)), 0};
-            if (t->pos_weight)
-                memcpy(w.pos, (const real *)t->pos_weight + j, (size_t)at.length * sizeof(real));
+            if (t->pos_weight) memcpy(w.pos, (const real *)t->pos_weight + j, (size_t)at.length * sizeof(real));
             XN_T(binary_block)(&w, at);
             XN_T(binary_add)(w.loss, at.length, total, error);
         }

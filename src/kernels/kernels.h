@@ -56,9 +56,11 @@ typedef struct {
     xn_binary_kind kind;        /* the binary kernels, here and below: which formulas, see binary_lanes.h */
     double smoothing, share;    /* label_smoothing; what a class counts in its row's loss: 1 / classes, or 1 */
     const void *pos_weight;     /* [classes] of the compute type, or NULL for 1: factor of the targets */
-    double gamma, alpha;
     int balanced;               /* the focal loss takes alpha at positives and 1 - alpha at negatives */
     xn_plane each;              /* losses of the elements, of the compute type */
+    int shape;                  /* shaped_ce and shaped_prob: what a class adds to the loss, */
+    double coefficient,
+        alpha;  /* its gamma or epsilon, and a factor of every loss; gamma and alpha of the binary ones */
     double *loss, *lse;         /* [rows], or NULL */
     xn_plane grad, hess, prob, log_prob;
     int streams;                /* the gradient is larger than the cache, and not the input itself */
@@ -67,6 +69,9 @@ typedef struct {
     xn_part *part;              /* softmax_ce_scan and softmax_ce_write: sums of the segment, of the row */
     int64_t from, to;           /* softmax_ce_scan and softmax_ce_write: the segment's classes */
 } xn_tile;
+
+/* xn_tile.shape: in the order of xn_shape. */
+enum { XN_SHAPE_PLAIN, XN_SHAPE_FOCAL, XN_SHAPE_POLY1, XN_SHAPE_KL };
 
 typedef void xn_kernel(const xn_tile *tile);
 

@@ -17,7 +17,9 @@ typedef struct {
 } XN_T(clip);
 
 static inline XN_T(clip) XN_T(clip_of)(double sum, double epsilon) {
-    XN_T(clip) c = {(real)(epsilon * sum), (real)((1 - epsilon) * sum), (real)sum, 0, (real)(1 / sum)};
+    const real least = XN_REAL == 32 ? (real)0x1p-149 : (real)0x1p-1074; /* so that 0 is below it */
+    const real low = epsilon == 0 && sum > 0 ? least : (real)(epsilon * sum);
+    XN_T(clip) c = {low, (real)((1 - epsilon) * sum), (real)sum, 0, (real)(1 / sum)};
     c.sum_low = (real)(sum - (double)c.sum);
     return c;
 }
@@ -27,6 +29,12 @@ XN_INLINE real XN_T(prob_loss)(real p, XN_T(clip) c, real log_low, real log_high
     const real inside = XN_T(log_quotient)(p, c.sum, c.sum_low, c.inverse);
     const real above = p > c.high ? log_high : inside;
     return -(p < c.low ? log_low : above);
+}
+
+/* The loss of a class with a target: one of 0 counts nothing, whatever the loss, unless that is NaN. */
+XN_INLINE real XN_T(prob_term)(real u, real p, XN_T(clip) c, real log_low, real log_high) {
+    const real loss = XN_T(prob_loss)(p, c, log_low, log_high);
+    return u == 0 && loss == INFINITY ? 0 : loss;
 }
 
 XN_INLINE real XN_T(is_inside)(real p, XN_T(clip) c) {
@@ -57,7 +65,8 @@ static inline double XN_T(prob_loss_label)(double p, double sum, double epsilon)
 static inline void XN_T(prob_grad_label)(double p, double sum, double epsilon, double weight, real *at,
                                          real *elsewhere) {
     const double q = p / sum;
-    const double inside = q < epsilon || q > 1 - epsilon ? 0 : weight / sum + (q - q);
+    const int clipped = q < epsilon || q > 1 - epsilon || q == 0;
+    const double inside = clipped ? 0 : weight / sum + (q - q);
     *elsewhere = (real)inside;
     *at = inside == 0 ? 0 : (real)(-inside * ((sum - p) / p));
 }
@@ -103,7 +112,7 @@ XN_INLINE void XN_T(prob_dot)(int slopes, const real *p, const real *u, int64_t 
             }
 #pragma omp simd
             for (int i = 0; i < XN_T(GROUP); i++) {
-                dot[i] = XN_FMA(u[k + i], XN_T(prob_loss)(p[k + i], c, log_low, log_high), dot[i]);
+                dot[i] = XN_FMA(u[k + i], XN_T(prob_term)(u[k + i], p[k + i], c, log_low, log_high), dot[i]);
                 if (slopes) mass[i] = XN_FMA(u[k + i], XN_T(is_inside)(p[k + i], c), mass[i]);
             }
         }
@@ -114,7 +123,8 @@ XN_INLINE void XN_T(prob_dot)(int slopes, const real *p, const real *u, int64_t 
             XN_T(last_vector)(tail_u, u + k + rest, rest, 0);
 #pragma omp simd
             for (int i = 0; i < XN_LANES; i++) {
-                dot[lane + i] = XN_FMA(tail_u[i], XN_T(prob_loss)(tail_p[i], c, log_low, log_high), dot[lane + i]);
+                const real term = XN_T(prob_term)(tail_u[i], tail_p[i], c, log_low, log_high);
+                dot[lane + i] = XN_FMA(tail_u[i], term, dot[lane + i]);
                 if (slopes) mass[lane + i] = XN_FMA(tail_u[i], XN_T(is_inside)(tail_p[i], c), mass[lane + i]);
             }
         }

@@ -46,7 +46,7 @@ XN_INLINE void XN_T(prob_cols_dot)(int slopes, const xn_tile *t, XN_T(strip) str
 #pragma omp simd
             for (int i = 0; i < XN_LANES; i++) {
                 const XN_T(clip) clip = XN_T(prob_clip)(s, r + i);
-                dot[i] = XN_FMA(u[i], XN_T(prob_loss)(p[i], clip, log_low, log_high), dot[i]);
+                dot[i] = XN_FMA(u[i], XN_T(prob_term)(u[i], p[i], clip, log_low, log_high), dot[i]);
                 if (slopes) mass[i] = XN_FMA(u[i], XN_T(is_inside)(p[i], clip), mass[i]);
             }
         }

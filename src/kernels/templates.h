@@ -13,5 +13,9 @@
 #include "prob_ce_cols.h"
 #include "binary_lanes.h"
 #include "binary_ce.h"
+#include "shaped.h"
+#include "shaped_ce.h"
+#include "shaped_ce_cols.h"
+#include "shaped_prob.h"
 #undef XN_REAL
 #undef XN_STORED

@@ -62,7 +62,7 @@ static void draw_tile(draw *d, rng *r, int64_t rows, int64_t classes) {
     tile->input = place(r, &input, d->dtype, rows, classes);
     if (tile->kind != XN_SIGMOID) tile->target = place(r, &target, d->dtype, rows, classes);
     tile->smoothing = rng_chance(r, 30) ? 0.1 : 0;
-    tile->gamma = rng_chance(r, 50) ? 2 : 0.5 * (double)rng_int(r, 0, 8);
+    tile->coefficient = rng_chance(r, 50) ? 2 : 0.5 * (double)rng_int(r, 0, 8);
     tile->alpha = 0.25;
     tile->balanced = rng_chance(r, 50);
     tile->grad_scale = rng_chance(r, 50) ? 1 : 1 / (double)rows;
@@ -126,7 +126,7 @@ static void collect(const draw *d, int isa, int64_t first, int64_t rows) {
 
 typedef struct {
     long double loss, grad, hess, prob, size; /* size: what errors of the gradient are relative to */
-    double power;                             /* gamma (1 + |log m|) */
+    double power; /* gamma (1 + |log m|) */
 } element;
 
 static long double clip_log(long double p, long double epsilon, long double high) {
@@ -142,7 +142,9 @@ static element truth_of(const xn_tile *tile, long double at, long double y, long
     const long double p = logits ? 1 / (1 + expl(-at)) : at, other = logits ? 1 / (1 + expl(at)) : 1 - at;
     const long double yes = logits ? (at < 0 ? at : 0) - log1pl(expl(-fabsl(at))) : clip_log(p, eps, high);
     const long double no = logits ? (at > 0 ? -at : 0) - log1pl(expl(-fabsl(at)))
-                                  : (p < eps ? log1pl(-eps) : p > high ? logl(eps) : log1pl(-p));
+                                  : (p < eps    ? log1pl(-eps)
+                                     : p > high ? logl(eps)
+                                                : log1pl(-p));
     const int inside = logits || !(p < eps || p > high);
     element e = {.prob = p, .hess = (u + v) * p * other};
     e.loss = -((u == 0 ? 0 : u * yes) + (v == 0 ? 0 : v * no));
@@ -151,11 +153,12 @@ static element truth_of(const xn_tile *tile, long double at, long double y, long
     e.grad = inside ? right - left : 0;
     e.size = inside ? right + left : 0;
     if (!focal) return e;
-    const long double g = (long double)tile->gamma, a = (long double)tile->alpha, m = u * other + v * p;
+    const long double g = (long double)tile->coefficient, a = (long double)tile->alpha, m = u * other + v * p;
     e.power = g == 0 || !(m > 0) ? 0 : (double)(g * (1 + fabsl(logl(m))));
     const long double factor = (g == 0 ? 1 : powl(m, g)) * (tile->balanced ? a * u + (1 - a) * v : 1);
     const long double slope = logits ? (isinf(at) ? 0 : p * other / (m == 0 ? 1 : m)) : 1 / m;
-    const long double steep = m == 0 && !logits ? g * powl(0, g - 1) * (tile->balanced ? a * u + (1 - a) * v : 1) : factor * g * slope;
+    const long double steep =
+        m == 0 && !logits ? g * powl(0, g - 1) * (tile->balanced ? a * u + (1 - a) * v : 1) : factor * g * slope;
     const long double bend = g == 0 || slope == 0 ? 0 : steep * (v - u) * e.loss;
     e.grad = factor * e.grad + bend;
     e.size = factor * e.size + (bend == 0 ? 0 : fabsl(steep * (u + v) * e.loss)); /* v - u may cancel */
@@ -197,7 +200,7 @@ static void check_tile(const draw *d, int isa) {
             const element e = truth_of(tile, (long double)x[k], (long double)t[k], (long double)pos, high);
             const double ulps = allowed(d, e.power);
             sum += e.loss > (d->dtype == XN_FLOAT32 ? 0x1.fffffep127L : 0x1.fffffffffffffp1023L) ? (long double)INFINITY
-                                                                                                   : e.loss;
+                                                                                                 : e.loss;
             most = e.power > most ? e.power : most;
             if (d->wants[PROB]) check("sigmoid", result[isa][PROB][k], e.prob, e.prob, d, 8);
             if (d->wants[GRAD])
@@ -247,7 +250,7 @@ void run_binary_tile(const binary_kernels *k, xn_dtype dtype, int64_t rows, int6
     for (int isa = 0; isa < k->count; isa++) {
         describe("%s %s, dtype %d, %ld rows, %ld classes, kind %d, smoothing %g, gamma %g, seed %lu", k->name,
                  k->isas[isa], (int)dtype, (long)rows, (long)classes, (int)d.tile.kind, d.tile.smoothing,
-                 d.tile.gamma, (unsigned long)seed);
+                 d.tile.coefficient, (unsigned long)seed);
         fill(&d);
         k->kernel[isa](&d.tile);
         collect(&d, isa, 0, rows);

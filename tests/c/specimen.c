@@ -10,7 +10,8 @@
 
 static const char *const output_names[] = {"grad", "hess", "prob", "log_prob", "loss", "lse"};
 
-static double worst[2][OUTPUTS]; /* largest error as a fraction of its bound: logits, probabilities */
+/* Largest error as a fraction of its bound: logits, probabilities; and the same of the other shapes. */
+static double worst[4][OUTPUTS];
 
 int specimen_wants(const specimen *s, int output) {
     return (int)(s->outputs >> output & 1);
@@ -122,17 +123,19 @@ void specimen_draw(specimen *s) {
     rng r = {s->seed};
     const unsigned of_targets = 1u << GRAD | 1u << HESS | 1u << LOSS;
     make_room(s);
-    if (s->is_prob) s->outputs &= 1u << GRAD | 1u << LOSS;
-    const int choices = (s->outputs & of_targets) || s->is_prob ? LABELS : NO_TARGETS;
+    if (s->is_prob || s->shape) s->outputs &= 1u << GRAD | 1u << LOSS;
+    const int choices = (s->outputs & of_targets) || s->is_prob || s->shape ? LABELS : NO_TARGETS;
     s->kind = (target_kind)rng_int(&r, choices, DENSE);
     s->one_hot = s->kind == DENSE && rng_chance(&r, 30);
-    s->smoothed = s->kind != NO_TARGETS && rng_chance(&r, 40);
+    const int plain_targets = s->kind == NO_TARGETS || s->shape == XN_SHAPE_KL;
+    s->smoothed = !plain_targets && rng_chance(&r, 40);
     /* The core turns the class weight of a row with one target into a weight of the row. */
-    s->class_weighted = (s->kind == DENSE || s->smoothed) && rng_chance(&r, 40);
+    s->class_weighted = !plain_targets && (s->kind == DENSE || s->smoothed) && rng_chance(&r, 40);
     s->some_dropped = rng_chance(&r, 40);
     s->in_place = !s->is_prob && specimen_wants(s, GRAD) && rng_chance(&r, 30) ? GRAD : -1;
     const double smoothing = s->smoothed ? 0.3 * rng_unit(&r) : 0;
-    static const double epsilons[] = {1e-7, 1e-7, 1e-3};
+    static const double epsilons[] = {1e-7, 1e-7, 1e-3}, gammas[] = {2, 2, 0, 0.5, 1, 3.7};
+    const double of_poly1 = 4 * rng_unit(&r) - 1, of_focal = gammas[rng_int(&r, 0, 5)];
     s->tile = (xn_tile){
         .rows = s->rows,
         .classes = s->classes,
@@ -140,6 +143,9 @@ void specimen_draw(specimen *s) {
         .spread = smoothing / (double)s->classes,
         .grad_scale = rng_chance(&r, 50) ? 1 : 1 / (double)s->rows,
         .epsilon = epsilons[rng_int(&r, 0, 2)],
+        .shape = s->shape,
+        .coefficient = s->shape == XN_SHAPE_FOCAL ? of_focal : of_poly1,
+        .alpha = rng_chance(&r, 50) ? 1 : 0.25,
         .streams = s->in_place < 0 && rng_chance(&r, 40),
     };
     draw_input(s, &r);
@@ -155,11 +161,12 @@ void specimen_draw(specimen *s) {
 void specimen_describe(const specimen *s, const char *isa) {
     static const char *const kinds[] = {"no targets", "labels", "dense"};
     describe("%s %s isa=%s rows=%" PRId64 " classes=%" PRId64 " %s%s%s%s%s outputs=0x%x%s%s strides=%" PRId64
-             ",%" PRId64 " seed=0x%" PRIx64,
+             ",%" PRId64 " shape=%d coefficient=%.17g alpha=%g epsilon=%g seed=0x%" PRIx64,
              s->kernel, s->dtype == XN_FLOAT32 ? "float32" : "float64", isa, s->rows, s->classes, kinds[s->kind],
              s->one_hot ? " one-hot" : "", s->smoothed ? " smoothed" : "", s->class_weighted ? " class-weighted" : "",
              s->some_dropped ? " dropped" : "", s->outputs, s->in_place < 0 ? "" : " in place",
-             s->tile.streams ? " streams" : "", s->tile.input.row, s->tile.input.cls, s->seed);
+             s->tile.streams ? " streams" : "", s->tile.input.row, s->tile.input.cls, s->shape, s->tile.coefficient,
+             s->tile.alpha, s->tile.epsilon, s->seed);
 }
 
 /* Around a run. */
@@ -237,6 +244,9 @@ truth specimen_truth(const specimen *s, int64_t row) {
         .weight = specimen_weight(s, row),
         .grad_scale = s->tile.grad_scale,
         .epsilon = s->tile.epsilon,
+        .shape = s->shape,
+        .coefficient = s->tile.coefficient,
+        .alpha = s->tile.alpha,
     };
 }
 
@@ -246,7 +256,7 @@ static void check_values(const specimen *s, const char *isa, int output, int64_t
     for (int64_t c = 0; c < width_of(s, output); c++) {
         double ratio;
         const int right = is_expected(got[c], e[c], s->dtype, fused, &ratio);
-        double *most = &worst[s->is_prob][output];
+        double *most = &worst[s->is_prob + (s->shape ? 2 : 0)][output];
         if (right && ratio > *most) *most = ratio;
         if (right) continue;
         specimen_describe(s, isa);
@@ -261,7 +271,11 @@ void specimen_check(specimen *s, int isas, const char *const *names) {
     for (int64_t row = 0; row < s->rows; row++) {
         truth t = specimen_truth(s, row);
         for (int plane = 0; plane < PLANES; plane++) t.plane[plane] = buffer + plane * s->classes;
-        if (s->is_prob) {
+        if (s->shape && s->is_prob) {
+            truth_shaped_prob(&t);
+        } else if (s->shape) {
+            truth_shaped_softmax(&t);
+        } else if (s->is_prob) {
             truth_prob(&t);
         } else {
             truth_softmax(&t);
@@ -289,8 +303,9 @@ void specimen_compare(const specimen *s, int one, int other, const char *what) {
 }
 
 void print_worst(void) {
-    for (int operation = 0; operation < 2; operation++) {
-        printf("largest errors from %s, as fractions of their bounds:", operation ? "probabilities" : "logits");
+    for (int operation = 0; operation < 4; operation++) {
+        printf("largest errors %sfrom %s, as fractions of their bounds:", operation > 1 ? "of other shapes " : "",
+               operation % 2 ? "probabilities" : "logits");
         for (int output = 0; output < OUTPUTS; output++)
             if (worst[operation][output] > 0) printf(" %s %.2f", output_names[output], worst[operation][output]);
         printf("\n");

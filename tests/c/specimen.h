@@ -19,6 +19,7 @@ typedef struct {
     /* what is asked for */
     const char *kernel;
     int is_prob;  /* probabilities, not logits */
+    int shape;    /* of kernels.h: what a class adds to the loss */
     xn_dtype dtype;
     int64_t rows, classes;
     unsigned outputs; /* bits */

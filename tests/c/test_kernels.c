@@ -121,7 +121,8 @@ static int64_t least(int64_t a, int64_t b) {
     return a < b ? a : b;
 }
 
-static void drive_tiles(session *at, kernel_id id, int is_prob, int is_rows) {
+/* Tiles of one shape; for XN_SHAPE_FOCAL to `last`, of one of these. */
+static void drive_shapes(session *at, kernel_id id, int is_prob, int is_rows, int first, int last) {
     rng r = {at->seed};
     for (int dtype = XN_FLOAT32; dtype <= XN_FLOAT64; dtype++)
         for (int index = 0; class_count(index); index++)
@@ -131,6 +132,7 @@ static void drive_tiles(session *at, kernel_id id, int is_prob, int is_rows) {
                 if (is_rows && classes * size < LANE_BYTES) continue;
                 shared.kernel = id.name;
                 shared.is_prob = is_prob;
+                shared.shape = first == last ? first : (int)rng_int(&r, first, last);
                 shared.dtype = (xn_dtype)dtype;
                 shared.classes = classes;
                 shared.rows = rng_int(&r, 1, least(most, TILE_ELEMENTS / classes + 1));
@@ -139,6 +141,10 @@ static void drive_tiles(session *at, kernel_id id, int is_prob, int is_rows) {
                 run_tile(&shared, id);
                 at->done++;
             }
+}
+
+static void drive_tiles(session *at, kernel_id id, int is_prob, int is_rows) {
+    drive_shapes(at, id, is_prob, is_rows, XN_SHAPE_PLAIN, XN_SHAPE_PLAIN);
 }
 
 static void drive_softmax_ce_rows(session *at, kernel_id id) {
@@ -179,6 +185,22 @@ static void drive_binary_ce_rows(session *at, kernel_id id) {
 
 static void drive_binary_ce_cols(session *at, kernel_id id) {
     drive_binary(at, id, 0);
+}
+
+static void drive_shaped_ce_rows(session *at, kernel_id id) {
+    drive_shapes(at, id, 0, 1, XN_SHAPE_FOCAL, XN_SHAPE_POLY1);
+}
+
+static void drive_shaped_ce_cols(session *at, kernel_id id) {
+    drive_shapes(at, id, 0, 0, XN_SHAPE_FOCAL, XN_SHAPE_POLY1);
+}
+
+static void drive_shaped_prob_rows(session *at, kernel_id id) {
+    drive_shapes(at, id, 1, 1, XN_SHAPE_FOCAL, XN_SHAPE_KL);
+}
+
+static void drive_shaped_prob_cols(session *at, kernel_id id) {
+    drive_shapes(at, id, 1, 0, XN_SHAPE_FOCAL, XN_SHAPE_KL);
 }
 
 /* Wide rows: scan, merge and write belong together. */
@@ -291,6 +313,7 @@ static void drive_wide(session *at, kernel_id id, stage last) {
             for (int64_t distance = -2; distance <= 2; distance++) {
                 shared.kernel = id.name;
                 shared.is_prob = 0;
+                shared.shape = XN_SHAPE_PLAIN;
                 shared.dtype = (xn_dtype)dtype;
                 shared.rows = 1;
                 shared.classes = around + (distance == -2  ? -rng_int(&r, 2, 40)

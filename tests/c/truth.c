@@ -10,7 +10,7 @@
  * All sums are of terms of one sign, so that errors of terms are errors of the sum. What follows for each
  * output stands next to it. Bounds hold to first order; the second order is below a thousandth of them.
  * Long double itself errs by 800 LDBL_EPSILON in exp (arguments down to -750) and C LDBL_EPSILON in sums. */
-#include "truth.h"
+#include "truth_parts.h"
 
 #include <float.h>
 #include <math.h>
@@ -18,11 +18,7 @@
 
 static const long double E = 0x1p-52L;
 
-typedef struct {
-    long double h, exp, sum, made, tiny, underflow;
-} errors;
-
-static errors errors_of(const truth *t) {
+errors errors_of(const truth *t) {
     const int single = t->dtype == XN_FLOAT32;
     const long double h = single ? 0x1p-24L : 0x1p-53L, c = (long double)t->classes;
     return (errors){
@@ -40,24 +36,19 @@ static void set_plane(truth *t, int plane, long double value) {
 }
 
 /* A row that counts nothing gives exactly 0, whatever it holds. */
-static void drop(truth *t) {
+void drop(truth *t) {
     t->loss = (expected){0, 0, 0};
     set_plane(t, GRAD, 0);
     set_plane(t, HESS, 0);
 }
 
-static void undefined(truth *t) {
+void undefined(truth *t) {
     t->loss = t->lse = (expected){(long double)NAN, 0, 0};
     for (int plane = 0; plane < PLANES; plane++) set_plane(t, plane, (long double)NAN);
     if (t->dropped) drop(t);
 }
 
-/* A softmax row: its maximum, how often it occurs, and the sum of exp(x - max) over the others. */
-typedef struct {
-    long double max, ties, rest, s, log_s, log_error, mass, dot;
-} sums;
-
-static sums sum_row(const truth *t, const errors *e) {
+sums sum_row(const truth *t, const errors *e) {
     sums s = {.max = (long double)-INFINITY};
     for (int64_t c = 0; c < t->classes; c++) {
         if (isnan(t->x[c])) s.rest = t->x[c];
@@ -148,13 +139,7 @@ void truth_softmax(truth *t) {
     }
 }
 
-/* A probability among its row: q = p / S, clipped, and on which side of a bound, if that can be told. */
-typedef struct {
-    long double q, loss;
-    int inside, unsure;
-} clipped;
-
-static clipped clip(const truth *t, long double p, long double sum, long double error) {
+clipped clip(const truth *t, long double p, long double sum, long double error) {
     const long double low = (long double)t->epsilon, high = 1 - low;
     clipped c = {.q = p / sum, .inside = 1};
     c.unsure = fabsl(c.q - low) <= error * low || fabsl(c.q - high) <= error;

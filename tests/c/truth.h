@@ -27,6 +27,8 @@ typedef struct {
     double weight;     /* of the loss */
     double grad_scale; /* of gradient and Hessian, weight not included */
     double epsilon;
+    int shape; /* truth_shaped_*: of kernels.h, with its coefficient and factor */
+    double coefficient, alpha;
     /* out */
     expected loss, lse;
     expected *plane[PLANES]; /* [classes] each, given by the caller */
@@ -34,6 +36,8 @@ typedef struct {
 
 void truth_softmax(truth *t);
 void truth_prob(truth *t);
+void truth_shaped_softmax(truth *t);
+void truth_shaped_prob(truth *t);
 
 /* Whether a result is what is expected. *ratio gets its error as a fraction of the bound. */
 int is_expected(double got, expected e, xn_dtype dtype, int fused, double *ratio);

@@ -14,6 +14,9 @@ from .categorical import (
     categorical_crossentropy_grad_and_hess,
     categorical_crossentropy_value_and_grad,
 )
+from .divergence import kl_divergence, kl_divergence_value_and_grad
+from .focal import categorical_focal_crossentropy, categorical_focal_crossentropy_value_and_grad
+from .poly1 import poly1_crossentropy, poly1_crossentropy_value_and_grad
 from .sparse import (
     sparse_categorical_crossentropy,
     sparse_categorical_crossentropy_grad_and_hess,
@@ -29,6 +32,12 @@ __all__ = [
     "categorical_crossentropy",
     "categorical_crossentropy_grad_and_hess",
     "categorical_crossentropy_value_and_grad",
+    "categorical_focal_crossentropy",
+    "categorical_focal_crossentropy_value_and_grad",
+    "kl_divergence",
+    "kl_divergence_value_and_grad",
+    "poly1_crossentropy",
+    "poly1_crossentropy_value_and_grad",
     "sparse_categorical_crossentropy",
     "sparse_categorical_crossentropy_grad_and_hess",
     "sparse_categorical_crossentropy_value_and_grad",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""How every softmax cross-entropy reaches C: the short way of small plain calls, and the thorough one."""
+"""How losses over the probabilities of a row reach C: the short way of small plain calls, and the thorough one."""
 
 from __future__ import annotations
 
@@ -72,12 +72,21 @@ def thorough(
     loss: bool = True,
     grad: bool = False,
     hess: bool = False,
+    shape: str = "plain",
+    coefficient: float = 0.0,
+    alpha: Any = 1.0,
 ) -> tuple[Any, Any, Any]:
-    """(loss, gradient, Hessian), None where not asked for: any arguments, all of them checked and converted."""
+    """(loss, gradient, Hessian), None where not asked for: any arguments, all of them checked and converted.
+
+    `shape` is one of ``_core.SHAPES``, and `coefficient`, checked already, its gamma or epsilon; `alpha` is a factor
+    of all losses, or one of each class.
+    """
     given, grad_dtype = _problem.prediction(y_pred)
     axis = _problem.class_axis(axis, given)
     x = _problem.passable(given, axis)
     code = _problem.reduction_code(reduction)
+    if dense and shape != "kl" and x.shape[axis] == 1:
+        _problem.warn_of_one_class(x)
     if dense:
         target, labels, label_code, ignored = _problem.targets(y_true, x, axis), None, 0, None
         if target.dtype != x.dtype:
@@ -88,6 +97,9 @@ def thorough(
         ignored = _problem.ignored_class(ignore_class, labels.dtype)
     weights = _problem.sample_weights(sample_weight, x, axis)
     factors = _problem.class_weights(class_weight, x, axis)
+    scale = 1.0
+    if shape == "focal":
+        scale, factors = _problem.balance(alpha, factors, x, axis)
     smoothing = _problem.smoothing(label_smoothing)
     clip = _problem.clip_epsilon(epsilon)
     threads = runtime.resolve_threads(n_threads)
@@ -102,6 +114,7 @@ def thorough(
             "y_true": y_true,
             "sample_weight": sample_weight,
             "class_weight": class_weight,
+            "alpha": alpha,
         }
         became = {
             "y_pred": given,
@@ -117,6 +130,7 @@ def thorough(
             factors, weights, 0 if weights is None else _core.FLOATS[weights.dtype], clip, code, threads,
             None if values is None else values.native, _core.FLOATS[_problem.computed(x.dtype)], None,
             None if slope is None else slope.native, None if curve is None else curve.native, None, None,
+            _core.SHAPES[shape], coefficient, scale,
         )  # fmt: skip
     except _core.LabelError as error:
         raise _problem.label_error(error, x, axis, ignore_class) from None

@@ -10,6 +10,9 @@ from .. import functional
 from .base import Loss
 from .binary import BinaryCrossentropy, BinaryFocalCrossentropy
 from .categorical import CategoricalCrossentropy, SparseCategoricalCrossentropy
+from .divergence import KLDivergence
+from .focal import CategoricalFocalCrossentropy
+from .poly1 import Poly1Crossentropy
 
 __all__ = ["deserialize", "get", "serialize"]
 
@@ -19,6 +22,9 @@ _CLASSES: dict[str, Callable[..., Loss]] = {
         BinaryCrossentropy,
         BinaryFocalCrossentropy,
         CategoricalCrossentropy,
+        CategoricalFocalCrossentropy,
+        KLDivergence,
+        Poly1Crossentropy,
         SparseCategoricalCrossentropy,
     )
 }
@@ -28,9 +34,14 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
         functional.binary_crossentropy,
         functional.binary_focal_crossentropy,
         functional.categorical_crossentropy,
+        functional.categorical_focal_crossentropy,
+        functional.kl_divergence,
+        functional.poly1_crossentropy,
         functional.sparse_categorical_crossentropy,
     )
 }
+# Names that Keras has beside these, of functions alone.
+_ALIASES: dict[str, Callable[..., Any]] = {"kld": functional.kl_divergence, "KLD": functional.kl_divergence}
 
 
 def get(identifier: Any) -> Any:
@@ -65,6 +76,8 @@ def get(identifier: Any) -> Any:
     if isinstance(identifier, str):
         if identifier in _FUNCTIONS:
             return _FUNCTIONS[identifier]
+        if identifier in _ALIASES:
+            return _ALIASES[identifier]
         if identifier in _CLASSES:
             return _CLASSES[identifier]()
     elif isinstance(identifier, dict):
