@@ -37,6 +37,10 @@ class Shaped(NamedTuple):
     grad: np.ndarray  # (n, C)
     loss_bound: np.ndarray
     grad_bound: np.ndarray
+    loss_rest: np.ndarray  # what the rounding took away
+    grad_rest: np.ndarray
+    loss_terms: np.ndarray  # (n,) the sum of the sizes of the terms of a loss
+    grad_terms: np.ndarray  # (n, C) the same of an entry
 
 
 class _Class(NamedTuple):
@@ -126,22 +130,34 @@ def from_logits(x, u, shape: str, c: float, dtype) -> Shaped:
     one = _class(shape, c, p, o, log_o, loss, o_error, 3 * h * loss.hi + 8 * h * log_s.hi, h)
     v = dd.multiply(dd.of(u), one.w)
     mass = dd.total(v)
-    total = dd.total(dd.multiply(dd.of(u), one.f)).hi
-    grad = dd.subtract(dd.multiply(p, _column(mass)), v).hi
+    terms = dd.multiply(dd.of(u), one.f)
+    total = dd.total(terms)
+    grad = dd.subtract(dd.multiply(p, _column(mass)), v)
     # At the maximum V - v first: exact where v is all of V.
     others = v.hi.copy()
     own = np.abs(u) * one.w_error + 4 * h * np.abs(v.hi)
     sure = np.count_nonzero(u, axis=1, keepdims=True) == (u != 0)
-    exactly = -(_column(mass).hi * o.hi)
-    grad = np.where(sure & top, exactly, grad)
+    grad = _where(sure & top, dd.negative(dd.multiply(o, _column(mass))), grad)
     size = _row_sum(np.abs(others))
     error = np.where(
         top & (o.hi < 0.5),
         o.hi * (_row_sum(own) + 14 * h * size) + np.where(sure, 0, _row_sum(own) - own + 4 * h * size),
         p.hi * (_row_sum(own) + 12 * h * size) + own,
     )
-    loss_bound = (np.abs(u) * (one.f_error + 4 * h * np.abs(one.f.hi))).sum(axis=1) + 2 * h * np.abs(total)
-    return Shaped(total, grad, loss_bound + tiny, error + 4 * h * np.abs(grad) + 4 * tiny)
+    return Shaped(
+        total.hi,
+        grad.hi,
+        _loss_bound(u, one, total, h) + tiny,
+        error + 4 * h * np.abs(grad.hi) + 4 * tiny,
+        total.lo,
+        grad.lo,
+        np.abs(terms.hi).sum(axis=1),
+        p.hi * np.abs(_column(mass).hi) + np.abs(v.hi),
+    )
+
+
+def _loss_bound(u, one: _Class, total: DoubleDouble, h: float) -> np.ndarray:
+    return (np.abs(u) * (one.f_error + 4 * h * np.abs(one.f.hi))).sum(axis=1) + 2 * h * np.abs(total.hi)
 
 
 def from_probabilities(y, u, shape: str, c: float, dtype, epsilon: float = 1e-7) -> Shaped:
@@ -167,12 +183,21 @@ def from_probabilities(y, u, shape: str, c: float, dtype, epsilon: float = 1e-7)
     own = inside * (np.abs(u) * one.w_error + 4 * h * np.abs(v.hi))
     base = dd.divide(_column(dd.total(v)), s)
     other = dd.divide(v, dd.of(np.where(y == 0, 1, y)))
-    grad = dd.subtract(base, other).hi
+    grad = dd.subtract(base, other)
     size = _row_sum(np.abs(v.hi)) / s.hi
     error = _row_sum(own) / s.hi + own / np.where(y == 0, 1, y) + (6 * h + of_sum) * (size + np.abs(other.hi))
-    total = dd.total(dd.multiply(dd.of(u), one.f)).hi
-    loss_bound = (np.abs(u) * (one.f_error + 4 * h * np.abs(one.f.hi))).sum(axis=1) + 2 * h * np.abs(total)
-    return Shaped(total, grad, loss_bound + tiny, error + 4 * tiny)
+    terms = dd.multiply(dd.of(u), one.f)
+    total = dd.total(terms)
+    return Shaped(
+        total.hi,
+        grad.hi,
+        _loss_bound(u, one, total, h) + tiny,
+        error + 4 * tiny,
+        total.lo,
+        grad.lo,
+        np.abs(terms.hi).sum(axis=1),
+        np.abs(base.hi) + np.abs(other.hi),
+    )
 
 
 def _divergence(y, t, h: float, tiny: float, epsilon: float) -> Shaped:
@@ -181,10 +206,21 @@ def _divergence(y, t, h: float, tiny: float, epsilon: float) -> Shaped:
     with np.errstate(divide="ignore"):
         f = _log(dd.divide(dd.of(np.where(a == 0, 1, a)), dd.of(np.where(b == 0, 1, b))))
     terms = dd.multiply(dd.of(a), f)
-    total = dd.total(terms).hi
-    total = np.where(((a > 0) & (b == 0)).any(axis=1), np.inf, total)
-    inside = (y >= epsilon) & (y <= 1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        grad = np.where(inside & (a != 0), -a / y, 0.0)
-    bound = (14 * h * np.abs(terms.hi) + 8 * h * a).sum(axis=1) + 2 * h * np.abs(total)
-    return Shaped(total, grad, bound + tiny, 8 * h * np.abs(grad) + 4 * tiny)
+    total = dd.total(terms)
+    infinite = ((a > 0) & (b == 0)).any(axis=1)
+    total = _where(infinite, dd.of(np.full(len(y), np.inf)), total)
+    inside = (y >= epsilon) & (y <= 1) & (a != 0)
+    grad = dd.negative(dd.divide(dd.of(np.where(inside, a, 0.0)), dd.of(np.where(inside & (y != 0), y, 1.0))))
+    grad = _where(inside & (y == 0), dd.of(np.full_like(y, -np.inf)), grad)
+    bound = (14 * h * np.abs(terms.hi) + 8 * h * a).sum(axis=1) + 2 * h * np.abs(total.hi)
+    size = np.abs(grad.hi)
+    return Shaped(
+        total.hi,
+        grad.hi,
+        bound + tiny,
+        8 * h * size + 4 * tiny,
+        total.lo,
+        grad.lo,
+        np.abs(terms.hi).sum(axis=1),
+        size,
+    )
