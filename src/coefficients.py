@@ -38,6 +38,13 @@ def log1p_tail(f):
     return (mp.log(1 + f) - f + f**2 / 2) / f**3
 
 
+def log1p_unit_tail(e):
+    """(log(1 + e) - e) / e^2."""
+    if abs(e) < mp.mpf("1e-12"):
+        return -mp.mpf(1) / 2 + e / 3
+    return (mp.log(1 + e) - e) / e**2
+
+
 def atanh_tail(w):
     """R(w) / w with log(1 + f) = f - (f^2 / 2 - s (f^2 / 2 + R)), s = f / (2 + f), w = s^2."""
     if w < mp.mpf("1e-12"):
@@ -78,6 +85,10 @@ def main():
         interval,
     )
     show("log1p, float32: f - f^2 / 2 + f^3 P(f)", c, error)
+
+    c = fit(log1p_unit_tail, [0, 1], 8, as_float32)
+    error = worst(lambda e: mp.log(1 + e), lambda e: e + e**2 * mp.polyval(c, e), [0, 1])
+    show("log1p on [0, 1], float32: e + e^2 P(e)", c, error)
 
     top = ((mp.sqrt(2) - 1) / (mp.sqrt(2) + 1)) ** 2
     a = fit(atanh_tail, [0, top], 6, float)

@@ -119,8 +119,9 @@ def from_logits(x, u, shape: str, c: float, dtype) -> Shaped:
     e = dd.scale(row.mantissa, row.exponent)
     rest = dd.subtract(s, e)
     rest.hi[every, best], rest.lo[every, best] = row.z.hi, row.z.lo
-    gone = rest.hi < 1e-290  # nothing comes of these: even o^(1/2) L is below the smallest float64
-    rest = _where(gone, dd.of(0.0), rest)
+    gone = rest.hi < 1e-290  # nothing comes of these in a power: even o^(1/2) L is below the smallest float64
+    if shape == "focal" and c > 0:
+        rest = _where(gone, dd.of(0.0), rest)
     p, o = dd.divide(e, s), dd.divide(rest, s)
     log_o = dd.negative(dd.log1p(dd.divide(e, _where(gone, ONE, rest))))
     log_s = _column(dd.log1p(row.z))

@@ -17,7 +17,7 @@ sys.path.append(
     str(ROOT)
 )  # at the end: in front, the sources of xent_native would hide the installed package
 
-from bench.accuracy import cli, measure, page, sweep  # noqa: E402
+from bench.accuracy import cli, family, measure, page, sweep  # noqa: E402
 
 # A3: lifted() is within 1 ulp with a fused multiply-add and 2 without (vmath.h). A logarithm of a quotient has half
 # an ulp each from the two parts of the sum, its inverse and a product before the logarithm's own 1 ulp.
@@ -53,8 +53,59 @@ def test_the_page_keeps_the_contract(data):
                 assert all(e <= p for e, p in zip(errors, promised, strict=True)), f"{where}: {errors}"
 
 
+def test_the_page_has_the_other_losses(data):
+    found = [(r["target"], r["dtype"], r["kind"]) for r in data["family"]]
+    assert found == [(n, d, k) for n, loss in family.LOSSES.items() for d in measure.DTYPES for k in loss.kinds]
+    for record in data["family"]:
+        assert set(family.LOSSES[record["target"]].peers) <= set(record["errors"])
+
+
+def test_the_other_losses_keep_their_bounds(data):
+    """The bound of each row; small losses of one sign, and gradients against their terms, A1 and A2, too."""
+    for record in data["family"]:
+        for name, errors in record["errors"].items():
+            if name.startswith("xent_native"):
+                where = f"{record['target']}, {record['dtype']}, {record['kind']}, {name}: {errors}"
+                assert None not in errors, where
+                assert errors[-1] <= 1, where
+                assert errors[1] <= A1[record["dtype"]][1], where
+                assert errors[3] <= A2[record["dtype"]][1], where
+
+
+def test_measuring_the_other_losses():
+    """Errors come out as they were put in, for each loss."""
+    import exact
+    import numpy as np
+
+    for name, loss in family.LOSSES.items():
+        x, y = next(loss.problems("random", "float64"))
+        expected = loss.exactly(x, y, "float64")
+        i = int(np.argmax(expected.loss))
+
+        def right(x, y, found=expected):
+            return found.loss.copy(), found.grad.copy()
+
+        def off(x, y, found=expected, i=i):
+            value, grad = right(x, y, found)
+            value[i] += 3 * exact.ulp(value[i], "float64")
+            grad[i, 0] += 1e-3 * found.grad_terms[i, 0]
+            return value, grad
+
+        def infinite(x, y, found=expected, i=i):
+            value, grad = right(x, y, found)
+            grad[i, 0] = np.inf
+            return value, grad
+
+        assert max(family.errors(right, x, y, expected)) <= 1, name
+        found = family.errors(off, x, y, expected)
+        assert found[0] == pytest.approx(3, abs=0.5), name
+        assert found[3] == pytest.approx(1e-3), name
+        assert found[4] > 1, name
+        assert family.errors(infinite, x, y, expected) == [math.inf] * 5, name
+
+
 def test_avx2_and_avx512_have_the_same_errors(data):
-    for record in data["records"]:
+    for record in data["records"] + data["family"]:
         assert record["errors"]["xent_native, avx2"] == record["errors"]["xent_native, avx512"]
 
 

@@ -71,6 +71,13 @@ def test_from_logits(shape, c, kind):
             check(found, losses, grads, f"{classes} classes")
 
 
+def test_poly1_of_a_row_next_to_certain():
+    """epsilon (1 - p) is a third of the loss, however small."""
+    for gap in (600.0, 702.5):
+        found = exact_shapes.from_logits([[gap, 0.0]], [[1.0, 0.0]], "poly1", 2.0, "float64")
+        assert found.loss[0] == pytest.approx(float(3 * mpmath.exp(-gap)), rel=1e-14, abs=0)
+
+
 @pytest.mark.parametrize(("shape", "c"), [("focal", 2.0), ("poly1", 2.0), ("kl", 0.0)])
 @pytest.mark.parametrize("epsilon", [0.0, 1e-3])
 def test_from_probabilities(shape, c, epsilon, rng):

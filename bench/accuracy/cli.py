@@ -7,11 +7,11 @@ import argparse
 import json
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from . import ROOT
+from . import ROOT, family
 from .libraries import installed
 from .measure import Record, measure
 from .page import page
@@ -62,10 +62,15 @@ def save(data: dict[str, Any]) -> None:
     RESULT.write_text("{\n" + ",\n".join(lines) + "\n}\n")
 
 
-def measured(peers: bool) -> list[Record]:
-    """All records; each is printed as soon as it is there."""
+def measured(peers: bool) -> dict[str, list[Record]]:
+    """All records: cross-entropy, and the family of the other losses."""
+    return {"records": printed(measure(peers)), "family": printed(family.measure(peers))}
+
+
+def printed(source: Iterable[Record]) -> list[Record]:
+    """Each is printed as soon as it is there."""
     records = []
-    for record in measure(peers):
+    for record in source:
         say(f"{record['target']}, {record['dtype']}, {record['kind']}")
         for name, errors in record["errors"].items():
             say(f"    {name:24}" + "".join(f"{'inf' if e is None else format(e, '.3g'):>10}" for e in errors))
@@ -103,7 +108,11 @@ def check() -> int:
     if not data or not PAGE.exists() or PAGE.read_text() != page(data):
         say(f"{PAGE.name} is not what {RESULT.name} gives: python -m bench.accuracy --update")
         return 1
-    wrong = differences(data["records"], measured(peers=False))
+    wrong = [
+        line
+        for part, records in measured(peers=False).items()
+        for line in differences(data.get(part, []), records)
+    ]
     for line in wrong:
         say(line)
     say("the page has other figures: python -m bench.accuracy --update" if wrong else "the page is right")
@@ -120,12 +129,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.sweep:
             data["sweep"] = swept()
         else:
-            data = {"versions": installed(), "records": measured(peers=True), "sweep": data.get("sweep", [])}
+            data = {"versions": installed(), **measured(peers=True), "sweep": data.get("sweep", [])}
     except MissingTool as error:
         say(str(error))
         return 2
     if options.update:
-        missing = [option for key, option in (("records", ""), ("sweep", " --sweep")) if not data.get(key)]
+        missing = [option for key, option in (("family", ""), ("sweep", " --sweep")) if not data.get(key)]
         save(data)
         if missing:
             say(f"the page needs the other part, too: python -m bench.accuracy --update{missing[0]}")

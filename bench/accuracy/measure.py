@@ -89,9 +89,12 @@ def one(target: str, dtype: str, kind: str, measured: dict[str, list[Function]])
         for name, functions in measured.items():
             for function in functions:
                 worst[name] = list(map(max, worst[name], errors(function, x, y, expected)))
-    # Three digits are what is printed. JSON has no inf.
-    digits = {
+    return {"target": target, "dtype": dtype, "kind": kind, "errors": as_json(worst)}
+
+
+def as_json(worst: dict[str, list[float]]) -> dict[str, list[float | None]]:
+    """Three digits are what is printed. JSON has no inf."""
+    return {
         name: [float(f"{v:.3g}") if np.isfinite(v) else None for v in values]
         for name, values in worst.items()
     }
-    return {"target": target, "dtype": dtype, "kind": kind, "errors": digits}

@@ -9,6 +9,7 @@ from typing import Any
 from bounds import A1, A2, SMALLEST_CERTAIN_LOSS, ULPS_FROM
 from hard_rows import KINDS
 
+from . import family
 from .libraries import PEERS
 from .measure import CLASSES, DTYPES, METRICS, Record
 
@@ -21,7 +22,7 @@ The worst errors of xent_native, beside those of other libraries on the same inp
 float32 numbers. [numerics.md](numerics.md) says how the digits are kept.
 
 ```sh
-python -m bench.accuracy            # measures and prints the first part; about two minutes
+python -m bench.accuracy            # measures and prints the first part; about three minutes
 python -m bench.accuracy --sweep    # the second part: all float32 numbers; some ten minutes on one core
 ```
 
@@ -48,6 +49,26 @@ A dash: the rows have no such loss. Bold: more than promised. "inf": a result wa
 be, or the reverse. With dense targets that is the rule of the peers for a target of 0 at a logit of -inf.
 
 {columns}
+"""
+
+FAMILY = """\
+## The other losses
+
+Each the worst of all rows; both places of the class axis. Binary losses are of single elements, against
+`tests/exact_binary.py`:
+
+{elements}
+
+The others are of rows of {fewest} to {most:,} classes, of the kinds above but the masked ones, with one-hot and with
+dense targets, against `tests/exact_shapes.py`. KL has their softmax, from 1e-6 on, for probabilities; its targets are
+dense or one-hot, or all but equal to the probabilities. Both references are held against mpmath.
+
+What a loss and a gradient entry may be off is another number for each row, as it depends on what its roundings can
+add up to; the references give it beside the result. **over the bound** is the worst error over that: up to 1 is what
+xent_native promises, more is bold. A small loss, and a gradient entry, is measured over the size of its terms, which
+is that of the loss itself but for KL. KL's gradient, -t / y, has no scale to be absolute in.
+
+{tables}
 """
 
 INF = float("inf")
@@ -122,6 +143,25 @@ def _errors(records: list[Record], target: str, dtype: str) -> str:
     return "\n\n".join(parts)
 
 
+def _family(records: list[Record], name: str) -> str:
+    """The table of one loss: the worst of all kinds of rows, one line for each type and library."""
+    loss = family.LOSSES[name]
+    lines = []
+    for dtype in DTYPES:
+        mine = [r["errors"] for r in records if r["target"] == name and r["dtype"] == dtype]
+        worst = {
+            column: [max((INF if e[column][i] is None else e[column][i]) for e in mine) for i in range(len(family.METRICS))]
+            for column in mine[0]
+        }
+        for heading, column in alike([worst], list(worst), lambda r, key: r[key]):
+            limits = [INF] * (len(family.METRICS) - 1) + [1.0 if column.startswith("xent_native") else INF]
+            values = [None if v == INF else v for v in worst[column]]
+            lines.append([f"{dtype}, {heading}", *map(cell, values, limits)])
+    beside = ", ".join(f"{key} (`{calls}`)" for key, (calls, _) in loss.peers.items())
+    note = f"Beside {beside}." if beside else "None of the other libraries has it."
+    return "\n\n".join([f"### {loss.title}", note, table(["", *family.METRICS], lines)])
+
+
 def _sweep(records: list[dict[str, Any]], functions: list[str]) -> str:
     rows = []
     isas = list(dict.fromkeys(r["isa"] for r in records))
@@ -164,6 +204,14 @@ def page(data: dict[str, Any]) -> str:
     )
     parts = [head.rstrip()]
     parts += [_errors(data["records"], target, dtype) for target in METRICS for dtype in DTYPES]
+    parts.append(
+        FAMILY.format(
+            elements="\n".join(f"* **{k.replace('_', ' ')}**: {v}" for k, v in family.BINARY_KINDS.items()),
+            fewest=min(family.CLASSES),
+            most=max(family.CLASSES),
+            tables="\n\n".join(_family(data["family"], name) for name in family.LOSSES),
+        ).rstrip()
+    )
     sweep = data["sweep"]
     parts.append(
         SWEEP.format(exp=_sweep(sweep, ["exp"]), log=_sweep(sweep, ["log, dense", "log, labels"])).rstrip()
