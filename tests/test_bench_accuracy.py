@@ -55,7 +55,9 @@ def test_the_page_keeps_the_contract(data):
 
 def test_the_page_has_the_other_losses(data):
     found = [(r["target"], r["dtype"], r["kind"]) for r in data["family"]]
-    assert found == [(n, d, k) for n, loss in family.LOSSES.items() for d in measure.DTYPES for k in loss.kinds]
+    assert found == [
+        (n, d, k) for n, loss in family.LOSSES.items() for d in measure.DTYPES for k in loss.kinds
+    ]
     for record in data["family"]:
         assert set(family.LOSSES[record["target"]].peers) <= set(record["errors"])
 

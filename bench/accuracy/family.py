@@ -40,7 +40,9 @@ class Loss(NamedTuple):
     title: str
     ours: tuple[str, dict[str, Any]]  # a function of xent_native, without _value_and_grad, and its options
     kinds: tuple[str, ...]
-    problems: Callable[[str, str], Iterator[tuple[np.ndarray, np.ndarray]]]  # of a kind and a dtype: (input, targets)
+    problems: Callable[
+        [str, str], Iterator[tuple[np.ndarray, np.ndarray]]
+    ]  # of a kind and a dtype: (input, targets)
     exactly: Callable[[np.ndarray, np.ndarray, str], Shaped]
     peers: dict[str, tuple[str, Function]]  # what is called, and how
 

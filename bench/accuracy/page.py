@@ -150,7 +150,10 @@ def _family(records: list[Record], name: str) -> str:
     for dtype in DTYPES:
         mine = [r["errors"] for r in records if r["target"] == name and r["dtype"] == dtype]
         worst = {
-            column: [max((INF if e[column][i] is None else e[column][i]) for e in mine) for i in range(len(family.METRICS))]
+            column: [
+                max((INF if e[column][i] is None else e[column][i]) for e in mine)
+                for i in range(len(family.METRICS))
+            ]
             for column in mine[0]
         }
         for heading, column in alike([worst], list(worst), lambda r, key: r[key]):
