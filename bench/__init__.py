@@ -9,6 +9,14 @@ contests (:mod:`bench.limits`), as the plain tables are. A result is JSON (:mod:
 read is made from it (:mod:`bench.report`, :mod:`bench.documents`).
 """
 
+import sys
+from pathlib import Path
+
+# `python -m bench` and its like put the root of the repository first, where the sources of xent_native, which have no
+# compiled module, would hide the installed package: it goes last.
+root = str(Path(__file__).parents[1])
+sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != Path(root)] + [root]
+
 
 class UsageError(ValueError):
     """What the person at the command line can mend: shown without a traceback."""
