@@ -153,7 +153,7 @@ class SoftmaxProblem:
             value = _core.cross_entropy(
                 True, _problem.passable(x, self.axis), self.code, self.axis, self.labels, label_code, self.target,
                 self.ignored, self.smoothing, self.factors, scale, FLOAT64, 0.0, _core.REDUCTIONS[code], n_threads,
-                losses, _core.FLOATS[self.dtype], None, grad, None, None, None,
+                losses, _core.FLOATS[self.dtype], None, grad, None, None, None, _core.SHAPES["plain"], 0.0, 1.0,
             )  # fmt: skip
         except _core.LabelError as error:
             raise _problem.label_error(
