@@ -12,7 +12,7 @@ from same_bits import assert_same, bits
 import xent_native as xn
 
 FLOATS = ["float32", "float64"]
-# Large enough for threads (30,000 elements) and cut into many jobs; (rows, classes, layout).
+# Large enough for threads (40,000 elements) and cut into many jobs; (rows, classes, layout).
 SHAPES = {
     "few classes": (30_011, 10, "last"),
     "many classes": (1_501, 200, "last"),

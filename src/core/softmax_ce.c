@@ -4,10 +4,7 @@
 
 #include "core.h"
 
-enum {
-    WIDE_SEGMENTS = 2, /* rows of so many segments are split */
-    WIDE_ROWS = 16     /* where there are fewer rows than this: too few to go round */
-};
+enum { WIDE_ROWS = 16 }; /* rows are split only where there are fewer than this: each takes a region or two */
 
 /* One wide row: its segments are jobs. The same segments in the same order as in softmax_ce_rows. */
 typedef struct {
@@ -87,9 +84,16 @@ static xn_status run_wide_rows(xn_problem *p, const xn_kernel_table *k) {
     return status;
 }
 
+static int64_t rounds(int64_t jobs, int64_t threads) {
+    return (jobs + threads - 1) / threads;
+}
+
+/* Whether threads are busier with the segments of one row after the other than with whole rows. It is the same bits. */
 static int is_wide(const xn_problem *p) {
-    const int64_t rows = p->outer * p->inner;
-    return p->classes >= (int64_t)WIDE_SEGMENTS * XN_SEGMENT && rows > 0 && rows < WIDE_ROWS;
+    const int64_t rows = p->outer * p->inner, segments = (p->classes + XN_SEGMENT - 1) / XN_SEGMENT;
+    if (p->classes < 2 * XN_SEGMENT || rows <= 0 || rows >= WIDE_ROWS) return 0;
+    const int64_t threads = xn_threads(p->n_threads);
+    return segments * rounds(rows, threads) > rows * rounds(segments, threads);
 }
 
 xn_status xn_softmax_ce(xn_problem *p) {
