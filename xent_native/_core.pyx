@@ -21,7 +21,7 @@ cdef enum:
     MAX_BUFFERS = 12
     CACHE_LINE = 64
     LARGE_BYTES = 1 << 22  # from here on a few microseconds for an aligned array are nothing
-    SHORT_CALL = 4096  # elements that take about as long as to release the GIL and to get it back
+    SHORT_CALL = 4096  # elements: a few microseconds, in which no other thread would get far
 
 cdef int[4] FLOAT_SIZE = [4, 8, 2, 2]  # by xn_dtype
 cdef int[8] INT_SIZE = [1, 1, 2, 2, 4, 4, 8, 8]

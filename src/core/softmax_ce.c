@@ -88,7 +88,7 @@ static int64_t rounds(int64_t jobs, int64_t threads) {
     return (jobs + threads - 1) / threads;
 }
 
-/* Whether threads are busier with the segments of one row after the other than with whole rows. It is the same bits. */
+/* Whether threads are busier with the segments of one row after the other than with whole rows. The bits are those. */
 static int is_wide(const xn_problem *p) {
     const int64_t rows = p->outer * p->inner, segments = (p->classes + XN_SEGMENT - 1) / XN_SEGMENT;
     if (p->classes < 2 * XN_SEGMENT || rows <= 0 || rows >= WIDE_ROWS) return 0;

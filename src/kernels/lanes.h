@@ -18,11 +18,6 @@ XN_INLINE void XN_T(fetch)(const XN_T(stored) *x, int64_t j) {
     __builtin_prefetch((const void *)((uintptr_t)x + (uintptr_t)j * sizeof *x));
 }
 
-/* Asks for the line of x[j] if j, a multiple of LANES, is the first of a line's worth. */
-XN_INLINE void XN_T(fetch_ahead)(const XN_T(stored) *x, int64_t j, int64_t ahead) {
-    if (j * (int64_t)sizeof *x % 64 == 0) XN_T(fetch)(x, j + ahead);
-}
-
 /* The same from an element's copy as `real`; only where there is none, and the element itself was given. */
 XN_INLINE void XN_T(fetch_near)(const real *x, int64_t j) {
 #if XN_STORED == XN_STORED_REAL
@@ -30,6 +25,11 @@ XN_INLINE void XN_T(fetch_near)(const real *x, int64_t j) {
 #else
     (void)x, (void)j;
 #endif
+}
+
+/* Asks for the line of x[j + ahead], once a line: for every j that is a multiple of LANES. */
+XN_INLINE void XN_T(fetch_ahead)(const XN_T(stored) *x, int64_t j, int64_t ahead) {
+    if (j * (int64_t)sizeof *x % 64 == 0) XN_T(fetch)(x, j + ahead);
 }
 
 /* The last n < LANES elements before `end` as a vector, behind elements that become `pad`. It loads the LANES
