@@ -58,7 +58,7 @@ def _listing() -> str:
     operations = {
         operation.name: operation.summary for operation in cases.OPERATIONS.values()
     } | cases.LAYOUTS
-    lines = ["operations (--ops):", *(f"  {name:<20}{summary}" for name, summary in operations.items())]
+    lines = ["operations (--ops):", *(f"  {name:<22}{summary}" for name, summary in operations.items())]
     lines += ["", "competitors (--peers):"]
     for name, kind in PEERS.items():
         peer: Peer = kind(Settings())
@@ -66,7 +66,7 @@ def _listing() -> str:
         state = f"{peer.package} {version}" if version else f"{peer.package} is not installed"
         lines.append(f"  {name:<24}{peer.summary} ({state})")
     lines += ["", "parts of --limits (--parts):"]
-    lines += [f"  {name:<20}{(part.__doc__ or '').splitlines()[0]}" for name, part in PARTS.items()]
+    lines += [f"  {name:<22}{(part.__doc__ or '').splitlines()[0]}" for name, part in PARTS.items()]
     return "\n".join(lines)
 
 

@@ -3,6 +3,11 @@
 
 from __future__ import annotations
 
+import os
+
+# pytest-xdist runs a test on every CPU: threads that wait must not spin. Read when OpenMP is loaded.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 import numpy as np
 import pytest
 

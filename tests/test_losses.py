@@ -263,7 +263,7 @@ def test_get_passes_callables_and_none():
 
 
 def test_unknown_losses():
-    known = "known are categorical_crossentropy, sparse_categorical_crossentropy, categorical_focal"
+    known = "known are binary_crossentropy, binary_focal_crossentropy, categorical_crossentropy, categorical_focal"
     for identifier in ("crossentropy", "", 3, 2.5):
         with pytest.raises(ValueError, match=f"Could not interpret loss identifier: {identifier!r}; {known}"):
             losses.get(identifier)

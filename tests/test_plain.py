@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import itertools
 import sys
 
@@ -12,7 +13,7 @@ import pytest
 from cases import INTEGERS
 
 import xent_native as xn
-from xent_native import _core
+from xent_native import _core, losses
 
 SHORT = _core.plain_cross_entropy
 SHAPES = [
@@ -225,6 +226,85 @@ def test_classes_take_the_short_way(both_ways, dense):
     assert not both_ways(lambda: weighted(y, x), "weighted")
     weighted.axis = "no axis"  # set behind the constructor's back
     assert not both_ways(lambda: weighted(y, x), "no axis")
+
+
+OTHERS = {
+    "binary_crossentropy": [{}, {"label_smoothing": 0.1}],
+    "binary_focal_crossentropy": [
+        {},
+        {"gamma": 1, "alpha": 1},
+        {"gamma": 0.5, "apply_class_balancing": True},
+    ],
+    "categorical_focal_crossentropy": [{}, {"gamma": 1, "alpha": 2}, {"gamma": 0.5, "label_smoothing": 0.1}],
+    "kl_divergence": [{}, {"epsilon": 0.0}],
+    "poly1_crossentropy": [{}, {"epsilon": -1, "label_smoothing": 0.1}],
+}
+WARN = ("categorical_focal_crossentropy", "poly1_crossentropy")  # of one class, which the short way does not
+NUMBERS = [
+    0,
+    1,
+    2.5,
+    0.5,
+    -0.1,
+    True,
+    None,
+    "a",
+    float("nan"),
+    float("inf"),
+    10**400,
+    np.float32(0.5),
+    [0.5],
+    [1, 2, 3],
+]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("from_logits", [True, False])
+@pytest.mark.parametrize("name", OTHERS)
+def test_other_losses_take_the_short_way(isa, both_ways, name, from_logits, dtype):
+    for (shape, axis), reduction, options in itertools.product(SHAPES, REDUCTIONS, OTHERS[name]):
+        y, x = problem(True, shape, axis, dtype)
+        source = {} if name == "kl_divergence" else {"from_logits": from_logits}
+        for function in (getattr(xn, name), getattr(xn, f"{name}_value_and_grad")):
+            call = functools.partial(function, y, x, axis=axis, reduction=reduction, **source, **options)
+            warns = name in WARN and shape[axis] == 1
+            assert both_ways(call, (function.__name__, shape, axis, reduction, options)) != warns
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_unusual_arguments_of_other_losses(both_ways, name):
+    y, x = problem(True, (4, 3), -1)
+    values = {**BAD, "pos_weight": BAD["class_weight"], "apply_class_balancing": BAD["from_logits"]}
+    values |= {"alpha": NUMBERS, "gamma": NUMBERS, "clip_epsilon": BAD["epsilon"]}
+    if name == "poly1_crossentropy":
+        values["epsilon"] = NUMBERS
+    for function in (getattr(xn, name), getattr(xn, f"{name}_value_and_grad")):
+        names = set(inspect.signature(function).parameters) & set(values)
+        assert len(names) >= 6
+        changes = [{option: value} for option in sorted(names) for value in values[option]]
+        changes += [{argument: value} for argument in ("y_true", "y_pred") for value in PREDICTIONS]
+        changes += [{"y_true": swapped, "y_pred": LOGITS} for swapped in SWAPPED[True]]
+        for change, reduction in itertools.product(changes, ("none", "mean")):
+            arguments = {"y_true": y, "y_pred": x, "reduction": reduction, **change}
+            both_ways(functools.partial(function, **arguments), change)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "BinaryCrossentropy",
+        "BinaryFocalCrossentropy",
+        "CategoricalFocalCrossentropy",
+        "KLDivergence",
+        "Poly1Crossentropy",
+    ],
+)
+def test_classes_of_other_losses_take_the_short_way(both_ways, name):
+    y, x = problem(True, (7, 5), -1)
+    loss = getattr(losses, name)()
+    for call in (loss, loss.call, loss.value_and_grad, loss.grad):
+        assert both_ways(functools.partial(call, y, x), name)
+    assert not both_ways(lambda: loss(y, x, [1.0] * 7), "weighted")
 
 
 def test_new_arrays_every_time():

@@ -15,6 +15,7 @@ BFLOAT16: int
 INTEGERS: dict[np.dtype[Any], int]
 REDUCTIONS: dict[str | None, int]
 SHAPES: dict[str, int]
+PLAIN: dict[str, int]
 
 def stored_code(dtype: np.dtype[Any]) -> int: ...
 def collapses(array: _Array, axis: int) -> bool: ...
@@ -47,7 +48,7 @@ def cross_entropy(
     alpha: float,
 ) -> float: ...
 def plain_cross_entropy(
-    dense: bool,
+    kind: int,
     y_true: object,
     y_pred: object,
     from_logits: object,
@@ -58,6 +59,9 @@ def plain_cross_entropy(
     epsilon: object,
     n_threads: int,
     grad: bool,
+    coefficient: object = 0.0,
+    alpha: object = 1.0,
+    balanced: object = False,
 ) -> tuple[Any, Any] | None: ...
 def binary_cross_entropy(
     from_logits: bool,

@@ -11,6 +11,7 @@ in _problem.py; but plain_cross_entropy takes the calls that need none of them.
 import numpy
 
 from cpython.buffer cimport PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from libc.math cimport INFINITY
 from libc.stdint cimport int64_t, uint64_t, uintptr_t
 from libc.string cimport memset
 
@@ -22,6 +23,15 @@ cdef enum:
     CACHE_LINE = 64
     LARGE_BYTES = 1 << 22  # from here on a few microseconds for an aligned array are nothing
     SHORT_CALL = 4096  # elements: a few microseconds, in which no other thread would get far
+
+cdef enum:  # what plain_cross_entropy computes; those before PLAIN_KL warn of a single class
+    PLAIN_SPARSE
+    PLAIN_DENSE
+    PLAIN_FOCAL
+    PLAIN_POLY1
+    PLAIN_KL
+    PLAIN_BINARY
+    PLAIN_BINARY_FOCAL
 
 cdef int[4] FLOAT_SIZE = [4, 8, 2, 2]  # by xn_dtype
 cdef int[8] INT_SIZE = [1, 1, 2, 2, 4, 4, 8, 8]
@@ -44,6 +54,15 @@ REDUCTIONS = {
     "mean_with_sample_weight": XN_WEIGHTED_MEAN,
 }
 SHAPES = {"plain": XN_PLAIN, "focal": XN_FOCAL, "poly1": XN_POLY1, "kl": XN_KL}
+PLAIN = {
+    "sparse": PLAIN_SPARSE,
+    "dense": PLAIN_DENSE,
+    "focal": PLAIN_FOCAL,
+    "poly1": PLAIN_POLY1,
+    "kl": PLAIN_KL,
+    "binary": PLAIN_BINARY,
+    "binary focal": PLAIN_BINARY_FOCAL,
+}
 # The same objects again: C looks these names up much faster.
 cdef dict stored = STORED, integers = INTEGERS, reductions = REDUCTIONS
 cdef object ndarray = numpy.ndarray, empty = numpy.empty
@@ -182,12 +201,13 @@ cdef xn_status run(xn_problem *p, operation call) except? XN_INTERRUPTED:
     return status
 
 
-cdef int take_plain(Buffers *buffers, xn_problem *p, Shape *shape, bint dense, y_true, y_pred, dtype, axis,
+cdef int take_plain(Buffers *buffers, xn_problem *p, Shape *shape, int kind, y_true, y_pred, dtype, axis,
                     ignore_class, label_smoothing, reduction, epsilon) except -2:
     """Fills in the problem of plain_cross_entropy but for its outputs. The class axis, or -1 if it is not plain."""
     cdef Py_buffer *x
     cdef Py_buffer *y
     cdef int cls, i
+    cdef bint dense = kind != PLAIN_SPARSE
     if type(axis) is not int or type(label_smoothing) is not float or type(epsilon) is not float:
         return -1
     if reduction is not None and type(reduction) is not str:
@@ -210,7 +230,7 @@ cdef int take_plain(Buffers *buffers, xn_problem *p, Shape *shape, bint dense, y
         cls += <int> y_pred.ndim
     take_planes(buffers, y_pred, p.dtype, cls, False, shape, &p.input)
     if dense:
-        if y_code != code or shape.classes == 1:  # of which _problem.py warns
+        if y_code != code or (shape.classes == 1 and kind < PLAIN_KL):  # of which _problem.py warns
             return -1
         take_planes(buffers, y_true, p.dtype, cls, False, shape, &p.target)
     else:
@@ -331,18 +351,41 @@ def cross_entropy(bint from_logits, x, int dtype, int axis, labels, int label_ty
         release(&buffers)
 
 
-def plain_cross_entropy(bint dense, y_true, y_pred, from_logits, axis, ignore_class, label_smoothing, reduction,
-                        epsilon, int n_threads, bint grad):
+cdef operation plain_operation(xn_problem *p, int kind, bint from_logits, coefficient, alpha, balanced) except? NULL:
+    """Sets what the losses other than cross-entropy have, and returns what computes them."""
+    if kind <= PLAIN_DENSE:
+        return xn_softmax_ce if from_logits else xn_prob_ce
+    if kind == PLAIN_BINARY:
+        p.binary.from_probabilities = not from_logits
+        return xn_binary_ce
+    if type(coefficient) not in (int, float) or type(alpha) not in (int, float):
+        raise TypeError
+    p.coefficient = coefficient
+    p.alpha = alpha
+    if kind == PLAIN_BINARY_FOCAL:
+        p.binary.from_probabilities = not from_logits
+        p.binary.focal = 1
+        p.binary.balanced = bool(balanced)
+        if not (0 <= p.alpha <= 1 and 0 <= p.coefficient < INFINITY):
+            raise ValueError
+        return xn_binary_ce
+    p.shape = XN_FOCAL if kind == PLAIN_FOCAL else XN_POLY1 if kind == PLAIN_POLY1 else XN_KL
+    return xn_shaped_ce if from_logits else xn_shaped_prob
+
+
+def plain_cross_entropy(int kind, y_true, y_pred, from_logits, axis, ignore_class, label_smoothing, reduction,
+                        epsilon, int n_threads, bint grad, coefficient=0.0, alpha=1.0, balanced=False):
     """(loss, gradient or None) of a call whose arguments are what they nearly always are, else None.
 
     Small batches spend more time on the checks of _problem.py than on arithmetic. Here the usual case is
     recognised: plain arrays that need no conversion, options of the plain types and in range, no weights, no
     buffers of the caller. Nothing is refused: None sends the call the thorough way, which takes it or says what
-    is wrong with it.
+    is wrong with it. `kind` is one of PLAIN, and `coefficient` the gamma or epsilon of those that have one.
     """
     cdef xn_problem p
     cdef Buffers buffers
     cdef Shape shape
+    cdef operation call
     cdef int cls
     cdef object loss = None, slope = None
     if type(y_pred) is not ndarray or type(y_true) is not ndarray:
@@ -351,15 +394,15 @@ def plain_cross_entropy(bint dense, y_true, y_pred, from_logits, axis, ignore_cl
     buffers.count = 0
     try:
         try:
-            cls = take_plain(&buffers, &p, &shape, dense, y_true, y_pred, dtype, axis, ignore_class,
+            cls = take_plain(&buffers, &p, &shape, kind, y_true, y_pred, dtype, axis, ignore_class,
                              label_smoothing, reduction, epsilon)
-            softmax = bool(from_logits)
+            if cls < 0:
+                return None
+            call = plain_operation(&p, kind, from_logits, coefficient, alpha, balanced)
         except (OverflowError, TypeError, ValueError):
             return None
-        if cls < 0:
-            return None
         if p.reduction == XN_NONE:
-            rows = y_pred.shape[:cls] + y_pred.shape[cls + 1:] if dense else y_true.shape
+            rows = y_true.shape if kind == PLAIN_SPARSE else y_pred.shape[:cls] + y_pred.shape[cls + 1:]
             loss = empty(rows, numpy.float64 if p.dtype == XN_FLOAT64 else numpy.float32)
             take_floats(&buffers, loss, XN_FLOAT64 if p.dtype == XN_FLOAT64 else XN_FLOAT32, cls, True, &shape,
                         &p.loss)
@@ -367,7 +410,7 @@ def plain_cross_entropy(bint dense, y_true, y_pred, from_logits, axis, ignore_cl
             slope = new_plane(y_pred)
             take_planes(&buffers, slope, p.dtype, cls, True, &shape, &p.grad)
         p.n_threads = n_threads
-        if run(&p, xn_softmax_ce if softmax else xn_prob_ce) != XN_OK:
+        if run(&p, call) != XN_OK:
             return None
         return (p.reduced if loss is None else loss), slope
     finally:

@@ -14,10 +14,9 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
+#include "core/core.h"
 #include "lanes.h"
-#include "xent.h"
 
 /* Below, r 2^n may be subnormal in exp(x) = 2^n + r 2^n slope, and loses digits. Under the lift of 2^60 such a term is
  * 2^-162 of the row's largest: no loss and no gradient that is a normal number shows it. */
@@ -36,15 +35,12 @@ static const lane_table *tables[MOST_ISAS];
 static int isas;
 
 static void find_tables(void) {
-    static const lane_table *const all[] = {
+    const int level = xn_cpu_level();
 #ifdef XN_X86
-        &lanes_avx512, &lanes_avx2,
+    if (level >= XN_LEVEL_AVX512) tables[isas++] = &lanes_avx512;
+    if (level >= XN_LEVEL_AVX2) tables[isas++] = &lanes_avx2;
 #endif
-        &lanes_baseline};
-    for (int i = 0; i < (int)(sizeof all / sizeof all[0]); i++) {
-        if (strcmp(all[i]->isa, xn_isa_name(i)) != 0) abort();
-        if (xn_isa_supported(i)) tables[isas++] = all[i];
-    }
+    tables[isas++] = &lanes_baseline;
 }
 
 typedef struct {

@@ -11,7 +11,7 @@ enum {
     MOST_JOBS = 32768, /* bounds the memory for their sums: 256 KB */
     SCRATCH_BYTES = 5 << 18, /* for exponentials of long rows, of all threads together */
     SCRATCH_MARGIN = 4096,   /* elements of a row's scratch beside its own: the last block may be incomplete */
-    STREAM_BYTES = 1 << 24   /* gradients of this size and more go past the cache */
+    STREAM_BYTES = 1 << 23   /* gradients of this size and more go past the cache */
 };
 
 int xn_element_size(xn_dtype dtype) {

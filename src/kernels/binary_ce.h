@@ -25,7 +25,7 @@ typedef struct {
     const xn_tile *t;
     XN_T(binary) options;
     int wanted;  /* derivatives: none, the gradient, the Hessian, too */
-    int plain;   /* u = t and v = 1 - t; not told apart with the Hessian */
+    int brief;   /* 1 for a shorter formula: u = t and v = 1 - t (not with the Hessian), or gamma 2 */
     int uniform; /* all rows have the same weight: scale is filled once */
     int64_t at;  /* where in the arrays below a loop begins */
     int64_t ahead_x, ahead_t; /* what is fetched while an element is computed */
@@ -84,8 +84,8 @@ static inline void XN_T(binary_write_each)(const xn_tile *t, XN_T(spot) at, cons
     }
 }
 
-/* n elements, a number of whole vectors. kind, plain and wanted are constants to the caller. */
-XN_INLINE void XN_T(binary_vectors)(xn_binary_kind kind, int plain, int wanted, XN_T(binary_work) *w, const real *x,
+/* n elements, a number of whole vectors. kind, brief and wanted are constants to the caller. */
+XN_INLINE void XN_T(binary_vectors)(xn_binary_kind kind, int brief, int wanted, XN_T(binary_work) *w, const real *x,
                                     const real *t, int64_t n) {
     const XN_T(binary) *o = &w->options;
     const real *pos = w->pos + w->at, *scale = w->scale + w->at;
@@ -95,44 +95,39 @@ XN_INLINE void XN_T(binary_vectors)(xn_binary_kind kind, int plain, int wanted, 
         if (kind != XN_SIGMOID) XN_T(fetch_near)(t, j + w->ahead_t);
         if (kind == XN_SIGMOID) XN_T(sigmoid)(x + j, loss + j);
         if (kind == XN_LOGITS)
-            XN_T(binary_logits)(plain, wanted, o, x + j, t + j, pos + j, scale + j, loss + j, grad + j, hess + j);
+            XN_T(binary_logits)(brief, wanted, o, x + j, t + j, pos + j, scale + j, loss + j, grad + j, hess + j);
         if (kind == XN_PROBABILITIES)
             XN_T(binary_probabilities)(wanted, o, x + j, t + j, pos + j, scale + j, loss + j, grad + j);
-        if (kind == XN_FOCAL_LOGITS) XN_T(focal_logits)(wanted, o, x + j, t + j, scale + j, loss + j, grad + j);
+        if (kind == XN_FOCAL_LOGITS) XN_T(focal_logits)(brief, wanted, o, x + j, t + j, scale + j, loss + j, grad + j);
         if (kind == XN_FOCAL_PROBABILITIES)
-            XN_T(focal_probabilities)(wanted, o, x + j, t + j, scale + j, loss + j, grad + j);
+            XN_T(focal_probabilities)(brief, wanted, o, x + j, t + j, scale + j, loss + j, grad + j);
     }
 }
 
 /* The same with what is wanted as it comes: each of these is a loop of its own. */
+#define XN_BINARY_LOOP(kind, brief, wanted) \
+    case (kind) * 6 + (brief) * 3 + (wanted): XN_T(binary_vectors)(kind, brief, wanted, w, x, t, n); break
 static inline void XN_T(binary_loops)(XN_T(binary_work) *w, const real *x, const real *t, int64_t n) {
-    switch (w->t->kind) {
-        case XN_SIGMOID: XN_T(binary_vectors)(XN_SIGMOID, 0, 0, w, x, t, n); break;
-        case XN_LOGITS:
-            if (w->wanted == 2) {
-                XN_T(binary_vectors)(XN_LOGITS, 0, 2, w, x, t, n);
-            } else if (w->plain) {
-                w->wanted ? XN_T(binary_vectors)(XN_LOGITS, 1, 1, w, x, t, n)
-                          : XN_T(binary_vectors)(XN_LOGITS, 1, 0, w, x, t, n);
-            } else {
-                w->wanted ? XN_T(binary_vectors)(XN_LOGITS, 0, 1, w, x, t, n)
-                          : XN_T(binary_vectors)(XN_LOGITS, 0, 0, w, x, t, n);
-            }
-            break;
-        case XN_PROBABILITIES:
-            w->wanted ? XN_T(binary_vectors)(XN_PROBABILITIES, 0, 1, w, x, t, n)
-                      : XN_T(binary_vectors)(XN_PROBABILITIES, 0, 0, w, x, t, n);
-            break;
-        case XN_FOCAL_LOGITS:
-            w->wanted ? XN_T(binary_vectors)(XN_FOCAL_LOGITS, 0, 1, w, x, t, n)
-                      : XN_T(binary_vectors)(XN_FOCAL_LOGITS, 0, 0, w, x, t, n);
-            break;
-        case XN_FOCAL_PROBABILITIES:
-            w->wanted ? XN_T(binary_vectors)(XN_FOCAL_PROBABILITIES, 0, 1, w, x, t, n)
-                      : XN_T(binary_vectors)(XN_FOCAL_PROBABILITIES, 0, 0, w, x, t, n);
-            break;
+    switch ((int)w->t->kind * 6 + w->brief * 3 + w->wanted) {
+        XN_BINARY_LOOP(XN_SIGMOID, 0, 0);
+        XN_BINARY_LOOP(XN_LOGITS, 0, 0);
+        XN_BINARY_LOOP(XN_LOGITS, 0, 1);
+        XN_BINARY_LOOP(XN_LOGITS, 0, 2);
+        XN_BINARY_LOOP(XN_LOGITS, 1, 0);
+        XN_BINARY_LOOP(XN_LOGITS, 1, 1);
+        XN_BINARY_LOOP(XN_PROBABILITIES, 0, 0);
+        XN_BINARY_LOOP(XN_PROBABILITIES, 0, 1);
+        XN_BINARY_LOOP(XN_FOCAL_LOGITS, 0, 0);
+        XN_BINARY_LOOP(XN_FOCAL_LOGITS, 0, 1);
+        XN_BINARY_LOOP(XN_FOCAL_LOGITS, 1, 0);
+        XN_BINARY_LOOP(XN_FOCAL_LOGITS, 1, 1);
+        XN_BINARY_LOOP(XN_FOCAL_PROBABILITIES, 0, 0);
+        XN_BINARY_LOOP(XN_FOCAL_PROBABILITIES, 0, 1);
+        XN_BINARY_LOOP(XN_FOCAL_PROBABILITIES, 1, 0);
+        XN_BINARY_LOOP(XN_FOCAL_PROBABILITIES, 1, 1);
     }
 }
+#undef XN_BINARY_LOOP
 
 /* All elements of a block: into w->loss, with zeros up to a whole group behind them, and to the planes. */
 static inline void XN_T(binary_block)(XN_T(binary_work) *w, XN_T(spot) at) {
@@ -188,8 +183,10 @@ static inline void XN_T(binary_factors)(XN_T(binary_work) *w, XN_T(spot) at) {
 static inline void XN_T(binary_start)(XN_T(binary_work) *w, const xn_tile *t) {
     XN_T(binary) *o = &w->options;
     w->t = t;
+    w->brief = 0;
     w->wanted = t->hess.data ? 2 : t->grad.data ? 1 : 0;
-    w->plain = t->smoothing == 0 && !t->pos_weight && !t->hess.data;
+    if (t->kind == XN_LOGITS) w->brief = t->smoothing == 0 && !t->pos_weight && !t->hess.data;
+    if (t->kind == XN_FOCAL_LOGITS || t->kind == XN_FOCAL_PROBABILITIES) w->brief = t->coefficient == 2;
     w->ahead_x = w->ahead_t = XN_T(FLUSH);
     w->uniform = 1;
     for (int64_t row = 1; row < t->rows && w->uniform; row++) w->uniform = t->weight[row] == t->weight[0];
@@ -210,8 +207,7 @@ static inline void XN_T(binary_start)(XN_T(binary_work) *w, const xn_tile *t) {
     o->alpha = t->balanced ? t->alpha : 1;
     o->rest = t->balanced ? 1 - t->alpha : 1;
     XN_T(stream_start)(&w->stream);
-    if (!t->pos_weight && !w->plain) XN_T(binary_fill)(w->pos, 1, XN_T(BATCH));
-    if (!t->pos_weight && t->kind == XN_PROBABILITIES) XN_T(binary_fill)(w->pos, 1, XN_T(BATCH));
+    if (!t->pos_weight && !w->brief) XN_T(binary_fill)(w->pos, 1, XN_T(BATCH));
     if (w->wanted && w->uniform) XN_T(binary_fill)(w->scale, XN_T(binary_scale)(t, 0), XN_T(BATCH));
 }
 

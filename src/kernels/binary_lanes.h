@@ -92,34 +92,36 @@ XN_INLINE double XN_T(focal_power)(double gamma, double m, double more) {
     return xn_exp_down(gamma * (m < 0 ? (double)NAN : some));
 }
 
-XN_INLINE void XN_T(focal_logits)(int wanted, const XN_T(binary) *o, const real *x, const real *t, const real *scale,
-                                  real *restrict loss, real *restrict grad) {
+/* `square` is a constant to the callers: gamma is 2, its default, and the power a product. Its two factors are applied
+ * one by one, because m^2 may be below the normal numbers where the results are not. */
+XN_INLINE void XN_T(focal_logits)(int square, int wanted, const XN_T(binary) *o, const real *x, const real *t,
+                                  const real *scale, real *restrict loss, real *restrict grad) {
     const double keep = o->keep64, spread = o->spread64, gamma = o->gamma, alpha = o->alpha, rest = o->rest;
 #pragma omp simd
     for (int i = 0; i < XN_LANES; i++) {
         const double logit = (double)x[i], target = (double)t[i];
         const double u = XN_FMA64(keep, target, spread), v = XN_FMA64(keep, 1 - target, spread);
         const double size = logit < 0 ? -logit : logit;
-        const double e = xn_exp_down(-size), near = xn_log1p_unit(e);
+        const double e = xn_exp_down(-size), near = xn_log1p_unit(e), inverse = 1 / (1 + e);
         const double side = logit < 0 ? u : v;
         const double plain = XN_FMA64(side, side == 0 ? 0 : size, near);
         const double p = logit < 0 ? e : 1.0, other = logit < 0 ? 1.0 : e; /* times 1 + e */
-        const double mix = XN_FMA64(u, other, v * p);
+        const double mix = XN_FMA64(u, other, v * p), m = mix * inverse;
         const double balance = alpha * u + rest * v;
-        const double factor = XN_T(focal_power)(gamma, mix, -near) * balance;
-        const double value = factor * plain;
+        const double power = square ? m : XN_T(focal_power)(gamma, mix, -near);
+        const double factor = power * balance, value = (square ? m * plain : plain) * factor;
         loss[i] = (real)(factor == 0 ? 0 : value);
         if (wanted) {
-            const double inverse = 1 / (1 + e), slope = XN_FMA64(-u, other, v * p) * inverse;
-            const double ratio = mix == 0 ? 1.0 : e / mix;
-            const double bend = gamma * (v - u) * inverse * ratio * (e == 0 ? 0 : plain);
-            const double entry = factor * (slope + bend) * (double)scale[i];
+            const double slope = XN_FMA64(-u, other, v * p) * inverse;
+            const double finite = e == 0 ? 0 : plain, turn = gamma * (v - u) * inverse * finite;
+            const double bend = square ? turn * (e * inverse) : turn * (mix == 0 ? 1.0 : e / mix);
+            const double entry = (square ? XN_FMA64(m, slope, bend) : slope + bend) * factor * (double)scale[i];
             grad[i] = scale[i] == 0 ? 0 : (real)entry;
         }
     }
 }
 
-XN_INLINE void XN_T(focal_probabilities)(int wanted, const XN_T(binary) *o, const real *x, const real *t,
+XN_INLINE void XN_T(focal_probabilities)(int square, int wanted, const XN_T(binary) *o, const real *x, const real *t,
                                          const real *scale, real *restrict loss, real *restrict grad) {
     const double keep = o->keep64, spread = o->spread64, low = o->low64, high = o->high64;
     const double gamma = o->gamma, zero_power = o->zero_power, alpha = o->alpha, rest = o->rest;
@@ -136,13 +138,15 @@ XN_INLINE void XN_T(focal_probabilities)(int wanted, const XN_T(binary) *o, cons
         const double floored = p < 0 ? 0 : p, valid = floored > 1 ? 1 : floored;
         const double mix = XN_FMA64(u, 1 - valid, v * valid);
         const double balance = alpha * u + rest * v;
-        const double factor = XN_T(focal_power)(gamma, mix, 0) * balance;
+        const double power = square ? mix * mix : XN_T(focal_power)(gamma, mix, 0);
+        const double factor = power * balance;
         loss[i] = (real)(factor * plain);
         if (wanted) {
             const double first = u == 0 ? 0 : u / p, second = v == 0 ? 0 : v / other;
             const double slope = p < low || p > high ? 0 : second - first;
             const double ratio = mix == 0 ? zero_power * balance : gamma * factor / mix;
-            const double entry = XN_FMA64(factor, slope, ratio * (v - u) * plain) * (double)scale[i];
+            const double turn = (square ? 2 * mix * balance : ratio) * (v - u);
+            const double entry = XN_FMA64(factor, slope, turn * plain) * (double)scale[i];
             grad[i] = scale[i] == 0 ? 0 : (real)entry;
         }
     }

@@ -166,13 +166,16 @@ static element truth_of(const xn_tile *tile, long double at, long double y, long
     return e;
 }
 
+static long double largest(const draw *d) {
+    return d->dtype == XN_FLOAT32 ? 0x1.fffffep127L : 0x1.fffffffffffffp1023L;
+}
+
 /* A number below the normal ones is not worth more than the smallest of these. */
 static void check(const char *what, double got, long double want, long double size, const draw *d, double ulps) {
     const long double unit = d->dtype == XN_FLOAT32 ? 0x1p-24L : 0x1p-53L;
     const long double tiny = d->dtype == XN_FLOAT32 ? 0x1p-126L : 0x1p-1022L;
     if (!isfinite(size)) size = fabsl(want); /* of a dropped row, and beside an infinite term */
-    const long double largest = d->dtype == XN_FLOAT32 ? 0x1.fffffep127L : 0x1.fffffffffffffp1023L;
-    if (isnan(want) ? isnan(got) : isinf(want) || fabsl(want) > largest ? (long double)got == want || isinf(got) : 0)
+    if (isnan(want) ? isnan(got) : isinf(want) || fabsl(want) > largest(d) ? (long double)got == want || isinf(got) : 0)
         return;
     if (!(fabsl((long double)got - want) <= (long double)ulps * unit * size + tiny))
         fail("%s is %.17g, not %.20Lg: off by %.3Lg half ulps", what, got, want,
@@ -199,17 +202,17 @@ static void check_tile(const draw *d, int isa) {
             const double pos = tile->pos_weight ? field_get(&pos_weight, d->dtype, c, 0, 0) : 1;
             const element e = truth_of(tile, (long double)x[k], (long double)t[k], (long double)pos, high);
             const double ulps = allowed(d, e.power);
-            sum += e.loss > (d->dtype == XN_FLOAT32 ? 0x1.fffffep127L : 0x1.fffffffffffffp1023L) ? (long double)INFINITY
-                                                                                                 : e.loss;
+            /* What the type cannot hold stays infinite, whatever it is weighted with. */
+            const long double value = e.loss > largest(d) ? (long double)INFINITY : e.loss;
+            const long double weighted = w == 0 ? 0 : (long double)w * value;
+            sum += value;
             most = e.power > most ? e.power : most;
             if (d->wants[PROB]) check("sigmoid", result[isa][PROB][k], e.prob, e.prob, d, 8);
             if (d->wants[GRAD])
                 check("gradient", result[isa][GRAD][k], w == 0 ? 0 : scale * e.grad, scale * e.size, d, ulps);
             if (d->wants[HESS])
                 check("Hessian", result[isa][HESS][k], w == 0 ? 0 : scale * e.hess, scale * e.hess, d, ulps);
-            if (d->wants[EACH])
-                check("element", result[isa][EACH][k], w == 0 ? 0 : (long double)w * e.loss, (long double)w * e.loss, d,
-                      ulps);
+            if (d->wants[EACH]) check("element", result[isa][EACH][k], weighted, weighted, d, ulps);
         }
         sum *= (long double)(w * tile->share);
         if (d->wants[LOSS]) check("loss", result[isa][LOSS][i], w == 0 ? 0 : sum, sum, d, allowed(d, most));

@@ -8,8 +8,41 @@ from typing import Any
 import numpy as np
 
 from .. import _core, _problem, runtime
+from ._call import short
 
 Focal = tuple[Any, Any, Any]
+PLAIN, PLAIN_FOCAL = _core.PLAIN["binary"], _core.PLAIN["binary focal"]
+
+
+def value_and_grad(
+    y_true: Any,
+    y_pred: Any,
+    from_logits: bool,
+    label_smoothing: float,
+    axis: int,
+    pos_weight: Any,
+    focal: Focal | None,
+    sample_weight: Any,
+    reduction: str | None,
+    epsilon: float,
+    n_threads: int | None = None,
+    out: Any = None,
+    grad: bool = False,
+    grad_out: Any = None,
+) -> tuple[Any, Any]:
+    """(loss, gradient or None), for functions and classes. `focal` is (apply_class_balancing, alpha, gamma)."""
+    balanced, alpha, gamma = (False, 1.0, 0.0) if focal is None else focal
+    plain = short(
+        PLAIN if focal is None else PLAIN_FOCAL, y_true, y_pred, from_logits, axis, label_smoothing, pos_weight,
+        sample_weight, reduction, epsilon, n_threads, out, grad, grad_out, gamma, alpha, balanced,
+    )  # fmt: skip
+    if plain is not None:
+        return plain
+    return binary(
+        y_true, y_pred, from_logits, label_smoothing, axis, pos_weight=pos_weight, focal=focal,
+        sample_weight=sample_weight, reduction=reduction, epsilon=epsilon, n_threads=n_threads, out=out, grad=grad,
+        grad_out=grad_out,
+    )[:2]  # fmt: skip
 
 
 def binary(
@@ -37,7 +70,7 @@ def binary(
 ) -> tuple[Any, Any, Any, Any]:
     """(loss, gradient, Hessian, losses of the elements), None where not asked for.
 
-    `focal` is (apply_class_balancing, alpha, gamma). A row's loss is the mean over its classes, or with
+    A row's loss is the mean over its classes, or with
     `class_sum` their sum, as hosts want it that reduce over elements. The losses of the elements carry the
     weights of their rows, and have the dtype that `y_pred` is computed in.
     """

@@ -52,6 +52,39 @@ def cross_entropy(
     )[:2]  # fmt: skip
 
 
+def short(
+    kind: int,
+    y_true: Any,
+    y_pred: Any,
+    from_logits: bool,
+    axis: int,
+    label_smoothing: float,
+    weights: Any,
+    sample_weight: Any,
+    reduction: str | None,
+    epsilon: float,
+    n_threads: int | None,
+    out: Any,
+    grad: bool,
+    grad_out: Any,
+    coefficient: Any = 0.0,
+    alpha: Any = 1.0,
+    balanced: Any = False,
+) -> tuple[Any, Any] | None:
+    """(loss, gradient or None) of a plain call of one of ``_core.PLAIN``; None if it has to go the thorough way.
+
+    `weights` are those of classes or positives.
+    """
+    if not (
+        weights is None and sample_weight is None and n_threads is None and out is None and grad_out is None
+    ):
+        return None
+    return _core.plain_cross_entropy(
+        kind, y_true, y_pred, from_logits, axis, None, label_smoothing, reduction, epsilon,
+        runtime.resolve_threads(None), grad, coefficient, alpha, balanced,
+    )  # fmt: skip
+
+
 def thorough(
     dense: bool,
     y_true: Any,

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ._binary import binary
+from ._binary import binary, value_and_grad
 from ._call import EPSILON, refuse_probabilities
 
 __all__ = [
@@ -98,9 +98,9 @@ def binary_crossentropy(
     >>> binary_crossentropy([[0, 1], [1, 0]], [[-2.0, 3.0], [1.0, 40.0]], from_logits=True).round(5).tolist()
     [0.08776, 20.15663]
     """
-    return binary(
-        y_true, y_pred, from_logits, label_smoothing, axis, pos_weight=pos_weight, sample_weight=sample_weight,
-        reduction=reduction, epsilon=epsilon, n_threads=n_threads, out=out,
+    return value_and_grad(
+        y_true, y_pred, from_logits, label_smoothing, axis, pos_weight, None, sample_weight, reduction, epsilon,
+        n_threads, out,
     )[0]  # fmt: skip
 
 
@@ -154,10 +154,10 @@ def binary_crossentropy_value_and_grad(
     >>> loss.round(4).tolist(), grad.tolist()
     ([0.6931], [[0.25, -0.25]])
     """
-    return binary(
-        y_true, y_pred, from_logits, label_smoothing, axis, pos_weight=pos_weight, sample_weight=sample_weight,
-        reduction=reduction, epsilon=epsilon, n_threads=n_threads, out=out, grad_out=grad_out, grad=True,
-    )[:2]  # fmt: skip
+    return value_and_grad(
+        y_true, y_pred, from_logits, label_smoothing, axis, pos_weight, None, sample_weight, reduction, epsilon,
+        n_threads, out, True, grad_out,
+    )  # fmt: skip
 
 
 def binary_crossentropy_grad_and_hess(
@@ -278,9 +278,9 @@ def binary_focal_crossentropy(
     >>> binary_focal_crossentropy([[0, 1], [0, 0]], [[0.6, 0.4], [0.4, 0.6]]).round(6).tolist()
     [0.329865, 0.205798]
     """
-    return binary(
-        y_true, y_pred, from_logits, label_smoothing, axis, focal=(apply_class_balancing, alpha, gamma),
-        sample_weight=sample_weight, reduction=reduction, epsilon=epsilon, n_threads=n_threads, out=out,
+    return value_and_grad(
+        y_true, y_pred, from_logits, label_smoothing, axis, None, (apply_class_balancing, alpha, gamma),
+        sample_weight, reduction, epsilon, n_threads, out,
     )[0]  # fmt: skip
 
 
@@ -338,8 +338,7 @@ def binary_focal_crossentropy_value_and_grad(
     >>> loss.round(4).tolist(), grad.round(4).tolist()
     ([0.1733], [[-0.2983]])
     """
-    return binary(
-        y_true, y_pred, from_logits, label_smoothing, axis, focal=(apply_class_balancing, alpha, gamma),
-        sample_weight=sample_weight, reduction=reduction, epsilon=epsilon, n_threads=n_threads, out=out,
-        grad_out=grad_out, grad=True,
-    )[:2]  # fmt: skip
+    return value_and_grad(
+        y_true, y_pred, from_logits, label_smoothing, axis, None, (apply_class_balancing, alpha, gamma),
+        sample_weight, reduction, epsilon, n_threads, out, True, grad_out,
+    )  # fmt: skip

@@ -5,9 +5,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from ._call import EPSILON, thorough
+from .. import _core
+from ._call import EPSILON, short, thorough
 
 __all__ = ["kl_divergence", "kl_divergence_value_and_grad"]
+
+PLAIN = _core.PLAIN["kl"]
 
 
 def kl_divergence(
@@ -143,6 +146,11 @@ def _kl(
     grad_out: Any = None,
 ) -> tuple[Any, Any]:
     """(loss, gradient or None), for functions and classes."""
+    plain = short(
+        PLAIN, y_true, y_pred, False, axis, 0.0, None, sample_weight, reduction, epsilon, n_threads, out, grad, grad_out
+    )  # fmt: skip
+    if plain is not None:
+        return plain
     return thorough(
         True, y_true, y_pred, False, axis, ignore_class=None, label_smoothing=0.0, class_weight=None,
         sample_weight=sample_weight, reduction=reduction, epsilon=epsilon, n_threads=n_threads, out=out,

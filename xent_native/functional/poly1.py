@@ -5,10 +5,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from .. import _problem
-from ._call import EPSILON, thorough
+from .. import _core, _problem
+from ._call import EPSILON, short, thorough
 
 __all__ = ["poly1_crossentropy", "poly1_crossentropy_value_and_grad"]
+
+PLAIN = _core.PLAIN["poly1"]
 
 
 def poly1_crossentropy(
@@ -175,6 +177,12 @@ def _poly1(
     grad_out: Any = None,
 ) -> tuple[Any, Any]:
     """(loss, gradient or None), for functions and classes."""
+    plain = short(
+        PLAIN, y_true, y_pred, from_logits, axis, label_smoothing, class_weight, sample_weight, reduction,
+        clip_epsilon, n_threads, out, grad, grad_out, epsilon,
+    )  # fmt: skip
+    if plain is not None:
+        return plain
     return thorough(
         True, y_true, y_pred, from_logits, axis, ignore_class=None, label_smoothing=label_smoothing,
         class_weight=class_weight, sample_weight=sample_weight, reduction=reduction,

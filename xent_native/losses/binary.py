@@ -9,7 +9,7 @@ import numpy as np
 
 from .. import _problem
 from ..functional import EPSILON
-from ..functional._binary import Focal, binary
+from ..functional._binary import Focal, value_and_grad
 from .base import Loss
 
 __all__ = ["BinaryCrossentropy", "BinaryFocalCrossentropy"]
@@ -45,10 +45,9 @@ class _Binary(Loss):
             buffer = x
         elif x is not given and isinstance(grad_out, np.ndarray) and grad_out.shape == np.shape(given):
             buffer = _problem.reshaped_view("grad_out", grad_out, x.shape)
-        loss, slope, _, _ = binary(
-            t, x, self.from_logits, self.label_smoothing, self.axis, pos_weight=pos_weight, focal=focal,
-            sample_weight=sample_weight, reduction=reduction, epsilon=self.epsilon, n_threads=None, grad_out=buffer,
-            grad=grad,
+        loss, slope = value_and_grad(
+            t, x, self.from_logits, self.label_smoothing, self.axis, pos_weight, focal, sample_weight, reduction,
+            self.epsilon, None, None, grad, buffer,
         )  # fmt: skip
         if grad_out is not None:
             return loss, grad_out
