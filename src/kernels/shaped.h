@@ -80,10 +80,11 @@ static inline void XN_T(shaped_clear)(XN_T(shaped_sums) *s) {
     XN_ZERO(s->mass_error);
 }
 
-/* Adds one class with the target u, and gives its v. A target of 0 counts nothing, whatever its class holds. */
-XN_INLINE real XN_T(shaped_add)(XN_T(shaped_sums) *restrict s, int lane, real u, real value, real slope) {
+/* Adds one class with the target u, and gives its v. A target of 0 counts nothing, whatever its class holds. `slopes`,
+ * a constant to the callers: the gradient is wanted, and with it V. */
+XN_INLINE real XN_T(shaped_add)(int slopes, XN_T(shaped_sums) *restrict s, int lane, real u, real value, real slope) {
     const real v = u == 0 ? 0 : u * slope;
     XN_T(add)(s->loss + lane, s->loss_error + lane, (double)u * (double)(u == 0 ? 0 : value));
-    XN_T(add)(s->mass + lane, s->mass_error + lane, (double)v);
+    if (slopes) XN_T(add)(s->mass + lane, s->mass_error + lane, (double)v);
     return v;
 }

@@ -13,19 +13,28 @@ typedef struct {
     double value[XN_FINISH], slope[XN_FINISH];
 } XN_T(tops);
 
-static inline void XN_T(shape_tops)(const xn_tile *t, XN_T(shape) k, const xn_finish *f, XN_T(tops) *tops) {
-    const double c = t->shape == XN_SHAPE_FOCAL ? t->coefficient : (double)k.epsilon;
-    const int poly1 = k.form == XN_FORM_POLY1, square = k.form == XN_FORM_SQUARE;
+XN_INLINE void XN_T(shape_tops_loop)(int form, double c, const xn_finish *f, XN_T(tops) *tops) {
 #pragma omp simd
     for (int i = 0; i < XN_FINISH; i++) {
         const double o = f->to_one[i], log_s = f->log_s[i], p = f->largest[i];
-        const double safe = o < 0x1p-1000 ? 0x1p-1000 : o;
-        const double raised = xn_exp_negative(c * xn_log_corrected(safe, 0));
-        const double power = square ? o * o : raised;
-        const double slope = power * XN_FMA64(c * p, log_s / safe, 1.0);
-        const double value = poly1 ? XN_FMA64(c, o, log_s) : o < 0x1p-1000 ? 0.0 : power * log_s;
-        tops->value[i] = 0.5 * value;
-        tops->slope[i] = poly1 ? XN_FMA64(c, p, 1.0) : o < 0x1p-1000 ? 0.0 : slope;
+        if (form == XN_FORM_POLY1) {
+            tops->value[i] = 0.5 * XN_FMA64(c, o, log_s);
+            tops->slope[i] = XN_FMA64(c, p, 1.0);
+        } else {
+            const double safe = o < 0x1p-1000 ? 0x1p-1000 : o;
+            const double power = form == XN_FORM_SQUARE ? o * o : xn_exp_negative(c * xn_log_corrected(safe, 0));
+            const double slope = power * XN_FMA64(c * p, log_s / safe, 1.0);
+            tops->value[i] = 0.5 * (o < 0x1p-1000 ? 0.0 : power * log_s);
+            tops->slope[i] = o < 0x1p-1000 ? 0.0 : slope;
+        }
+    }
+}
+
+static inline void XN_T(shape_tops)(const xn_tile *t, XN_T(shape) k, const xn_finish *f, XN_T(tops) *tops) {
+    switch (k.form) {
+        case XN_FORM_SQUARE: XN_T(shape_tops_loop)(XN_FORM_SQUARE, t->coefficient, f, tops); break;
+        case XN_FORM_POWER: XN_T(shape_tops_loop)(XN_FORM_POWER, t->coefficient, f, tops); break;
+        default: XN_T(shape_tops_loop)(XN_FORM_POLY1, (double)k.epsilon, f, tops); break;
     }
 }
 
@@ -54,28 +63,29 @@ typedef struct {
     real targets[XN_T(FLUSH) + XN_LANES], copy[XN_T(FLUSH) + XN_LANES];
 } XN_T(shaped_block);
 
-XN_INLINE void XN_T(shaped_lanes)(int form, XN_T(shape) k, XN_T(shaped_row) r, const real *x, const real *p,
+XN_INLINE void XN_T(shaped_lanes)(int form, int slopes, XN_T(shape) k, XN_T(shaped_row) r, const real *x, const real *p,
                                   const real *u, real *restrict v, XN_T(shaped_sums) *restrict sums) {
 #pragma omp simd
     for (int i = 0; i < XN_LANES; i++) {
         const real half = XN_FMA((real)-0.5, x[i], r.half_max) + r.half_log_s;
         const XN_T(shaped) s = XN_T(shape_class)(form, k, p[i], 1 - p[i], half);
         const real value = x[i] == r.max ? r.value : s.value, slope = x[i] == r.max ? r.slope : s.slope;
-        v[i] = XN_T(shaped_add)(sums, i, u[i], value, slope);
+        v[i] = XN_T(shaped_add)(slopes, sums, i, u[i], value, slope);
     }
 }
 
-XN_INLINE void XN_T(shaped_loop)(int form, XN_T(shape) k, XN_T(shaped_row) r, XN_T(shaped_block) *b, int64_t n,
-                                 XN_T(shaped_sums) *restrict sums) {
+XN_INLINE void XN_T(shaped_loop)(int form, int slopes, XN_T(shape) k, XN_T(shaped_row) r, XN_T(shaped_block) *b,
+                                 int64_t n, XN_T(shaped_sums) *restrict sums) {
     const real *p = b->p + XN_LANES;
     int64_t j = 0;
-    for (; j + XN_LANES <= n; j += XN_LANES) XN_T(shaped_lanes)(form, k, r, b->x + j, p + j, b->u + j, b->v + j, sums);
+    for (; j + XN_LANES <= n; j += XN_LANES)
+        XN_T(shaped_lanes)(form, slopes, k, r, b->x + j, p + j, b->u + j, b->v + j, sums);
     if (j == n) return;
     real x[XN_LANES], q[XN_LANES], u[XN_LANES], v[XN_LANES];
     XN_T(last_vector)(x, b->x + n, n - j, 0);
     XN_T(last_vector)(q, p + n, n - j, 0);
     XN_T(last_vector)(u, b->u + n, n - j, 0);
-    XN_T(shaped_lanes)(form, k, r, x, q, u, v, sums);
+    XN_T(shaped_lanes)(form, slopes, k, r, x, q, u, v, sums);
     memcpy(b->v + j, v + (XN_LANES - (n - j)), (size_t)(n - j) * sizeof(real));
 }
 
@@ -86,10 +96,13 @@ static inline void XN_T(shaped_visit)(const xn_tile *t, XN_T(shape) k, int64_t r
     b->x = XN_T(inputs)(t, row, from, n, b->copy);
     b->u = XN_T(targets)(t, row, from, n, b->targets);
     XN_T(prob_kept)(b->p + XN_LANES, b->x, n, done, 1, kept);
-    switch (k.form) {
-        case XN_FORM_SQUARE: XN_T(shaped_loop)(XN_FORM_SQUARE, k, r, b, n, sums); break;
-        case XN_FORM_POWER: XN_T(shaped_loop)(XN_FORM_POWER, k, r, b, n, sums); break;
-        default: XN_T(shaped_loop)(XN_FORM_POLY1, k, r, b, n, sums); break;
+    switch (k.form * 2 + (t->grad.data != NULL)) {
+        case XN_FORM_SQUARE * 2: XN_T(shaped_loop)(XN_FORM_SQUARE, 0, k, r, b, n, sums); break;
+        case XN_FORM_SQUARE * 2 + 1: XN_T(shaped_loop)(XN_FORM_SQUARE, 1, k, r, b, n, sums); break;
+        case XN_FORM_POWER * 2: XN_T(shaped_loop)(XN_FORM_POWER, 0, k, r, b, n, sums); break;
+        case XN_FORM_POWER * 2 + 1: XN_T(shaped_loop)(XN_FORM_POWER, 1, k, r, b, n, sums); break;
+        case XN_FORM_POLY1 * 2: XN_T(shaped_loop)(XN_FORM_POLY1, 0, k, r, b, n, sums); break;
+        default: XN_T(shaped_loop)(XN_FORM_POLY1, 1, k, r, b, n, sums); break;
     }
 }
 

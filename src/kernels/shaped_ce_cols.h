@@ -41,8 +41,8 @@ static inline void XN_T(shaped_cols_begin)(const xn_tile *t, XN_T(shape) k, cons
 
 /* The second visit to a group of n classes: p takes the place of the logits, -1 that of the maximum, and v that of the
  * targets. */
-XN_INLINE void XN_T(shaped_cols_loop)(int form, XN_T(shape) k, const XN_T(cols) *s, XN_T(shaped_cols) *d, int64_t r,
-                                      real *restrict group, real *restrict targets, int64_t n) {
+XN_INLINE void XN_T(shaped_cols_loop)(int form, int slopes, XN_T(shape) k, const XN_T(cols) *s, XN_T(shaped_cols) *d,
+                                      int64_t r, real *restrict group, real *restrict targets, int64_t n) {
     XN_T(references) ref;
     XN_T(refer_lanes)(&ref, s->max + r);
     XN_T(shaped_sums) sums = d->sums[r / XN_LANES];
@@ -57,18 +57,21 @@ XN_INLINE void XN_T(shaped_cols_loop)(int form, XN_T(shape) k, const XN_T(cols) 
             const int top = x[i] == ref.max[i];
             const real value = top ? d->value[r + i] : one.value, slope = top ? d->slope[r + i] : one.slope;
             x[i] = top ? -1 : p;
-            u[i] = XN_T(shaped_add)(&sums, i, u[i], value, slope);
+            u[i] = XN_T(shaped_add)(slopes, &sums, i, u[i], value, slope);
         }
     }
     d->sums[r / XN_LANES] = sums;
 }
 
-static inline void XN_T(shaped_cols_visit)(XN_T(shape) k, const XN_T(cols) *s, XN_T(shaped_cols) *d, int64_t r,
-                                           real *group, real *targets, int64_t n) {
-    switch (k.form) {
-        case XN_FORM_SQUARE: XN_T(shaped_cols_loop)(XN_FORM_SQUARE, k, s, d, r, group, targets, n); break;
-        case XN_FORM_POWER: XN_T(shaped_cols_loop)(XN_FORM_POWER, k, s, d, r, group, targets, n); break;
-        default: XN_T(shaped_cols_loop)(XN_FORM_POLY1, k, s, d, r, group, targets, n); break;
+static inline void XN_T(shaped_cols_visit)(int slopes, XN_T(shape) k, const XN_T(cols) *s, XN_T(shaped_cols) *d,
+                                           int64_t r, real *group, real *targets, int64_t n) {
+    switch (k.form * 2 + slopes) {
+        case XN_FORM_SQUARE * 2: XN_T(shaped_cols_loop)(XN_FORM_SQUARE, 0, k, s, d, r, group, targets, n); break;
+        case XN_FORM_SQUARE * 2 + 1: XN_T(shaped_cols_loop)(XN_FORM_SQUARE, 1, k, s, d, r, group, targets, n); break;
+        case XN_FORM_POWER * 2: XN_T(shaped_cols_loop)(XN_FORM_POWER, 0, k, s, d, r, group, targets, n); break;
+        case XN_FORM_POWER * 2 + 1: XN_T(shaped_cols_loop)(XN_FORM_POWER, 1, k, s, d, r, group, targets, n); break;
+        case XN_FORM_POLY1 * 2: XN_T(shaped_cols_loop)(XN_FORM_POLY1, 0, k, s, d, r, group, targets, n); break;
+        default: XN_T(shaped_cols_loop)(XN_FORM_POLY1, 1, k, s, d, r, group, targets, n); break;
     }
 }
 
@@ -124,7 +127,8 @@ static void XN_T(shaped_ce_cols)(const xn_tile *t) {
                 if (!single) XN_T(pack)(block, &t->input, strip, from, n);
                 if (again) XN_T(pack_targets)(targets, t, strip, from, n);
                 for (int64_t r = 0; r < strip.padded; r += XN_LANES) {
-                    if (again) XN_T(shaped_cols_visit)(k, &s, &d, r, block + r * n, targets + r * n, n);
+                    if (again)
+                        XN_T(shaped_cols_visit)(t->grad.data != NULL, k, &s, &d, r, block + r * n, targets + r * n, n);
                     if (visit == 3) XN_T(shaped_cols_grad)(&d, r, block + r * n, targets + r * n, n);
                 }
                 if (visit == 3) XN_T(cols_put_grad)(t, strip, block, &out, from, n, &stream);

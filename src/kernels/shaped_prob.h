@@ -71,7 +71,7 @@ XN_INLINE void XN_T(shaped_prob_lanes)(int form, XN_T(shaped_clip) k, XN_T(clip)
         const real clipped = XN_T(shaped_target)(form, k, u[i]);
         const real target = i < skip ? 0 : clipped;
         const XN_T(shaped) s = XN_T(shaped_prob_class)(form, k, c, y[i], target);
-        v[i] = XN_T(shaped_add)(sums, (int)i, target, s.value, s.slope);
+        v[i] = XN_T(shaped_add)(1, sums, (int)i, target, s.value, s.slope);
     }
 }
 
@@ -160,7 +160,7 @@ XN_INLINE void XN_T(shaped_prob_cols_loop)(int form, XN_T(shaped_clip) k, const 
         for (int i = 0; i < XN_LANES; i++) {
             const real target = XN_T(shaped_target)(form, k, u[i]);
             const XN_T(shaped) one = XN_T(shaped_prob_class)(form, k, XN_T(prob_clip)(s, r + i), y[i], target);
-            u[i] = XN_T(shaped_add)(&sums, i, target, one.value, one.slope);
+            u[i] = XN_T(shaped_add)(1, &sums, i, target, one.value, one.slope);
         }
     }
     all[r / XN_LANES] = sums;
