@@ -3,6 +3,7 @@
 
 import itertools
 import json
+import math
 import pickle
 
 import mpmath
@@ -465,3 +466,26 @@ def test_against_peers_on_ordinary_rows(rng):
         )
         assert loss == pytest.approx(want.item(), rel=1e-13)
         np.testing.assert_allclose(grad, logits.grad.numpy(), rtol=1e-11, atol=1e-16)
+
+
+def test_a_binary_sum_is_one_of_float64():
+    """Of float32 losses, too, and whether rows are joined or not."""
+    x = np.full((1000, 1), 2.586466, np.float32)
+    t = np.ones_like(x)
+    rows = math.fsum(xn.binary_crossentropy(t, x, True).astype(float))
+    for options in ({}, {"sample_weight": 1.0}):
+        total = xn.binary_crossentropy(t, x, True, reduction="sum", **options)
+        assert abs(total - rows) <= 1000 * np.finfo(np.float64).eps * rows
+
+
+@pytest.mark.parametrize("name", ["binary_crossentropy", "binary_focal_crossentropy"])
+@pytest.mark.parametrize(
+    ("dtype", "epsilon"), [("float32", 1e-8), ("float16", 1e-8), ("float32", 1e-7), ("float64", 1e-17)]
+)
+def test_a_probability_of_one_is_clipped_however_small_epsilon_is(name, dtype, epsilon):
+    """1 - epsilon does not become 1."""
+    function = getattr(xn, f"{name}_value_and_grad")
+    loss, grad = function(np.zeros((1, 1)), np.ones((1, 1), dtype), epsilon=epsilon)
+    assert loss[0] == pytest.approx(-math.log(epsilon), rel=1e-6)
+    if name == "binary_crossentropy":
+        assert grad[0, 0] == 0

@@ -321,3 +321,22 @@ def test_nan_shows_where_its_block_has_no_number(isa, dtype, classes, first, las
 def test_empty_arrays_may_stand_anywhere():
     labels = np.frombuffer(bytearray(9), np.int64, count=0, offset=1)
     assert xn.sparse_categorical_crossentropy(labels, np.zeros((0, 4), np.float32), True).shape == (0,)
+
+
+@pytest.mark.parametrize("classes", [2, 300])
+def test_dense_and_sparse_agree_where_probabilities_are_clipped(isa, classes, rng):
+    """The bounds are epsilon and 1 - epsilon, not their roundings to float32."""
+    rest = np.exp(-rng.uniform(15, 17.5, 2000))
+    p = np.empty((2000, classes), np.float32)
+    p[:, 0], p[:, 1:] = 1 - rest, (rest / (classes - 1))[:, None]
+    p[::3, 0] = 1  # the sum of a row is beyond 1
+    one_hot = np.zeros_like(p)
+    one_hot[:, 0] = 1
+    sparse, sparse_grad = xn.sparse_categorical_crossentropy_value_and_grad(np.zeros(len(p), int), p)
+    dense = xn.categorical_crossentropy_value_and_grad(one_hot, p)
+    poly1 = xn.poly1_crossentropy_value_and_grad(one_hot, p, 0.0, from_logits=False)
+    clipped = sparse_grad[:, 1] == 0
+    assert 0 < clipped.mean() < 1
+    for loss, grad in (dense, poly1):
+        np.testing.assert_allclose(loss, sparse, rtol=2e-6)
+        assert np.array_equal(grad[:, 1] == 0, clipped)

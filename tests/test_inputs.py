@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from cases import INTEGERS
@@ -207,3 +209,28 @@ def test_no_rows(shape, from_logits):
 
 def test_empty_list_of_labels():
     assert SPARSE([], np.zeros((0, 3)), True)[0].shape == (0,)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64", "uint8", "bool"])
+def test_targets_that_a_half_type_holds_do_not_widen_the_predictions(dtype):
+    """One-hot targets, usually: both are read as half types then, without copies of the predictions."""
+    y = np.eye(50, dtype=dtype)[np.arange(4000) % 50]
+    x = np.random.default_rng(0).normal(size=y.shape).astype(np.float16)
+    half = xn.categorical_crossentropy(y.astype(np.float16), x, True)
+    tracemalloc.start()
+    loss = xn.categorical_crossentropy(y, x, True)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert np.array_equal(loss, half)
+    assert peak < 4 * x.nbytes - 1  # as two arrays of float32 would take
+    soft = np.full_like(x, 0.1, dtype=np.float32)  # which float16 does not hold
+    exact = xn.categorical_crossentropy(soft, x.astype(np.float32), True)
+    assert np.array_equal(xn.categorical_crossentropy(soft, x, True), exact)
+
+
+def test_a_gradient_beyond_a_half_type_is_infinite_without_a_warning():
+    """Also where targets make the call compute in float32."""
+    x = np.array([[1e-5, 0.999]], np.float16)
+    for targets in (np.array([[1, 0]]), np.array([[0.9999, 0.0001]])):
+        _, grad = xn.categorical_crossentropy_value_and_grad(targets, x)
+        assert grad[0, 0] == -np.inf

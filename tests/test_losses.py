@@ -260,6 +260,20 @@ def test_get_passes_callables_and_none():
     assert losses.get(len) is len
     loss = xn.CategoricalCrossentropy()
     assert losses.get(loss) is loss
+    assert losses.get(xn.CategoricalCrossentropy) == loss
+
+
+def test_names_and_dictionaries_as_keras_has_them():
+    assert losses.get("bce") is losses.get("BCE") is xn.binary_crossentropy
+    function = {
+        "class_name": "function",
+        "config": "kl_divergence",
+        "module": "builtins",
+        "registered_name": "function",
+    }
+    assert losses.get(function) is xn.kl_divergence
+    with pytest.raises(TypeError, match="label_smoothing must be a number"):
+        losses.deserialize({"class_name": "BinaryCrossentropy", "config": {"label_smoothing": "a"}})
 
 
 def test_unknown_losses():

@@ -132,3 +132,54 @@ def test_one_class_is_a_warning_of_the_categorical_losses():
         assert caught[0].filename == __file__
     xn.sparse_categorical_crossentropy([0, 0], one, True)
     xn.kl_divergence(one, one)
+
+
+@pytest.mark.parametrize(
+    ("y_shape", "x_shape", "common"),
+    [
+        ((3,), (3, 1), (3, 1)), ((3, 1), (3,), (3, 1)), ((4, 3, 1), (4, 3), (4, 3)), ((4, 3), (4, 3, 1), (4, 3)),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("name", ["CategoricalCrossentropy", *FUNCTIONS])
+def test_classes_fix_ranks_as_keras(name, y_shape, x_shape, common, rng):
+    """A last axis of length 1 too many or too few; the gradient has the shape of the predictions."""
+    loss = getattr(xn, name)()
+    y, x = rng.random(y_shape), rng.random(x_shape) + 0.1
+    expected, slope = loss.value_and_grad(y.reshape(common), x.reshape(common))
+    buffer = np.empty(x_shape)
+    for given in (None, buffer):
+        value, grad = loss.value_and_grad(y, x, grad_out=given)
+        assert value == expected
+        assert grad.shape == x_shape
+        assert np.array_equal(grad.reshape(common), slope)
+    assert grad is buffer
+    assert loss(y.tolist(), x.tolist()) == expected
+    for wrong in [np.empty((2, 2)), *([np.empty(common)] if common != x_shape else [])]:
+        with pytest.raises(ValueError, match="grad_out must have"):
+            loss.value_and_grad(y, x, grad_out=wrong)
+
+
+@pytest.mark.parametrize("name", ["CategoricalCrossentropy", "BinaryCrossentropy", *FUNCTIONS])
+def test_weights_of_rows_may_lack_a_last_axis_of_length_1(name, rng):
+    y, x = rng.random((4, 1, 3)), rng.random((4, 1, 3)) + 0.1
+    loss = getattr(xn, name)(reduction="sum")
+    weights = np.array([1.0, 2.0, 0.0, 3.0])
+    assert loss(y, x, weights) == loss(y, x, weights[:, None])
+
+
+@pytest.mark.parametrize(
+    ("name", "option"), [("BinaryCrossentropy", "pos_weight"), ("Poly1Crossentropy", "class_weight")]
+)
+def test_weights_of_any_library_are_kept_as_numbers(name, option, rng):
+    """Configurations are JSON, losses are equal or not, and what the caller does to the array changes nothing."""
+    pandas = pytest.importorskip("pandas")
+    cls = getattr(xn, name)
+    mine = np.array([1.0, 2.0, 0.5])
+    made = [cls(**{option: given}) for given in (mine, [1, 2, 0.5], pandas.Series([1.0, 2.0, 0.5]))]
+    mine[0] = 9
+    assert all(loss == made[0] for loss in made)
+    assert json.loads(json.dumps(made[2].get_config()))[option] == [1.0, 2.0, 0.5]
+    assert pickle.loads(pickle.dumps(made[2])) == made[0]
+    for wrong, error in (("abc", TypeError), (object(), TypeError), ([[1.0], [2.0]], ValueError)):
+        with pytest.raises(error, match=option):
+            cls(**{option: wrong})

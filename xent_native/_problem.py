@@ -124,13 +124,24 @@ def labels(value: Any, x: np.ndarray, axis: int) -> np.ndarray:
 
 
 def targets(value: Any, x: np.ndarray, axis: int) -> np.ndarray:
-    """Dense targets of the shape of `x`, in its dtype or, beside a half type, in what both are computed in."""
+    """Dense targets of the shape of `x`, in its dtype or, where a half type cannot hold them, in float32."""
     array = as_array("y_true", value)
     if array.shape != x.shape:
         raise ValueError(f"y_true must have the shape of y_pred, {x.shape}; got {array.shape}")
-    if array.dtype != x.dtype:
-        array = array.astype(computed(x.dtype))
-    return passable(array, axis)
+    if array.dtype == x.dtype:
+        return passable(array, axis)
+    with np.errstate(all="ignore"):
+        converted = array.astype(x.dtype)
+        if x.dtype.itemsize == 2 and not _is_same(converted, array):
+            converted = array.astype(np.float32)
+    return passable(converted, axis)
+
+
+def _is_same(converted: np.ndarray, array: np.ndarray) -> bool:
+    """Whether a conversion has lost nothing; in pieces, which stay in the cache."""
+    step = max(1, 65536 * len(array) // max(1, array.size))
+    pieces = (slice(start, start + step) for start in range(0, len(array), step))
+    return all(np.array_equal(converted[piece].astype(array.dtype), array[piece]) for piece in pieces)
 
 
 def sample_weights(value: Any, x: np.ndarray, axis: int) -> np.ndarray | None:
@@ -151,11 +162,13 @@ def sample_weights(value: Any, x: np.ndarray, axis: int) -> np.ndarray | None:
 
 
 def _fit_weights(array: np.ndarray, rows: tuple[int, ...]) -> np.ndarray:
-    """A last axis of length 1 is dropped if it is one too many, as in Keras; then NumPy's broadcasting."""
+    """A last axis of length 1 is dropped if it is one too many, or added, as in Keras; then NumPy's broadcasting."""
     shape = array.shape
     fitted = array
     if array.ndim == len(rows) + 1 and array.shape[-1] == 1:
         fitted = array[..., 0]
+    elif 0 < array.ndim == len(rows) - 1 and rows[-1] == 1:
+        fitted = array[..., None]
     try:
         return np.broadcast_to(fitted, rows)
     except ValueError:
@@ -210,6 +223,8 @@ def focal_options(balancing: Any, alpha: Any, gamma: Any) -> tuple[bool, float, 
 
 def same_rank(y_pred: Any, y_true: Any) -> tuple[Any, Any]:
     """Keras's squeeze_or_expand_to_same_rank: both as they are, or one with a last axis of length 1 more or less."""
+    if isinstance(y_pred, np.ndarray) and isinstance(y_true, np.ndarray) and y_pred.ndim == y_true.ndim:
+        return y_pred, y_true
     arrays = as_array("y_pred", y_pred), as_array("y_true", y_true)
     shapes = arrays[0].shape, arrays[1].shape
     if abs(len(shapes[0]) - len(shapes[1])) != 1:
@@ -223,18 +238,35 @@ def same_rank(y_pred: Any, y_true: Any) -> tuple[Any, Any]:
         if expands and array.ndim == len(shorter)
         else array[..., 0]
         if not expands and array.ndim == len(longer)
-        else array
-        for array in arrays
+        else given
+        for given, array in zip((y_pred, y_true), arrays, strict=True)
     ]
     return fitted[0], fitted[1]
 
 
-def reshaped_view(name: str, buffer: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """A caller's buffer with an axis of length 1 more or less."""
-    view = buffer[..., None] if len(shape) > buffer.ndim else buffer[..., 0]
-    if view.shape != shape:
-        raise ValueError(f"{name} must have the shape of y_pred; got {buffer.shape}")
-    return view
+def reshaped_view(
+    name: str, buffer: Any, given: tuple[int, ...], shape: tuple[int, ...]
+) -> np.ndarray | None:
+    """A caller's buffer of the shape `given` in one with an axis of length 1 more or less."""
+    if buffer is None:
+        return None
+    if not isinstance(buffer, np.ndarray):
+        raise TypeError(f"{name} must be a NumPy array; got {type(buffer).__name__}")
+    if buffer.shape != given:
+        raise ValueError(f"{name} must have the shape of y_pred, {given}; got {buffer.shape}")
+    return buffer[..., None] if len(shape) > buffer.ndim else buffer[..., 0]
+
+
+def kept_weights(name: str, value: Any) -> Any:
+    """Weights of classes or positives as a loss keeps them: None, a mapping, a number or an array; copied."""
+    if value is None:
+        return None
+    if isinstance(value, Mapping):
+        return dict(value)
+    array = as_array(name, value)
+    if array.ndim > 1:
+        raise ValueError(f"{name} must be one number per class; got shape {array.shape}")
+    return array.copy() if array.ndim else array.item()
 
 
 def focal_alpha(value: Any) -> float | np.ndarray:
@@ -326,6 +358,8 @@ def clip_epsilon(value: Any, name: str = "epsilon") -> float:
 
 def _fraction(name: str, value: Any, most: float) -> float:
     try:
+        if isinstance(value, str | bool | np.bool_):
+            raise TypeError
         number = float(value)
     except (TypeError, ValueError):
         raise TypeError(f"{name} must be a number in [0, {most:g}]; got {value!r}") from None
@@ -421,7 +455,8 @@ class Plane:
         if self.result is None:
             return self.native
         if self.result is not self.native:
-            self.result[...] = self.native
+            with np.errstate(all="ignore"):  # what a half type cannot hold is inf or 0 there, as C has it
+                self.result[...] = self.native
         return self.result
 
 

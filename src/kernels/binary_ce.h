@@ -129,7 +129,7 @@ static inline void XN_T(binary_loops)(XN_T(binary_work) *w, const real *x, const
 }
 #undef XN_BINARY_LOOP
 
-/* All elements of a block: into w->loss, with zeros up to a whole group behind them, and to the planes. */
+/* All elements of a block: into w->loss, with zeros up to a whole vector behind them, and to the planes. */
 static inline void XN_T(binary_block)(XN_T(binary_work) *w, XN_T(spot) at) {
     const xn_tile *tile = w->t;
     const int64_t n = at.pieces * at.length, whole = n / XN_LANES * XN_LANES;
@@ -146,7 +146,7 @@ static inline void XN_T(binary_block)(XN_T(binary_work) *w, XN_T(spot) at) {
         w->at = whole;
         XN_T(binary_loops)(w, last_x, last_t, XN_LANES);
     }
-    for (int64_t j = n; j % XN_T(GROUP) != 0; j++) w->loss[j] = 0;
+    for (int64_t j = n; j % XN_LANES != 0; j++) w->loss[j] = 0;
     if (tile->each.data) XN_T(binary_write_each)(tile, at, w->loss);
     if (tile->prob.data) XN_T(binary_write)(&tile->prob, at, w->loss, NULL);
     if (tile->hess.data) XN_T(binary_write)(&tile->hess, at, w->hess, NULL);
@@ -193,13 +193,13 @@ static inline void XN_T(binary_start)(XN_T(binary_work) *w, const xn_tile *t) {
     o->keep64 = 1 - t->smoothing;
     o->spread64 = t->smoothing / 2;
     o->low64 = t->epsilon;
-    o->high64 = 1 - t->epsilon;
+    o->high64 = t->epsilon > 0 && 1 - t->epsilon == 1 ? 1 - 0x1p-53 : 1 - t->epsilon; /* 1 itself is clipped */
     o->log_low64 = xn_log_corrected(t->epsilon, 0);
     o->log_high64 = xn_log_corrected(1 - t->epsilon, (1 - (1 - t->epsilon)) - t->epsilon);
     o->keep = (real)o->keep64;
     o->spread = (real)o->spread64;
-    o->low = (real)o->low64;
-    o->high = (real)o->high64;
+    o->low = XN_T(at_least)(o->low64);
+    o->high = XN_T(at_most)(o->high64);
     o->log_low = (real)o->log_low64;
     o->log_high = (real)o->log_high64;
     o->gamma = t->coefficient;
@@ -221,17 +221,11 @@ static inline void XN_T(binary_store)(const xn_tile *t, int64_t row, double sum)
     if (t->loss) t->loss[row] = t->weight[row] == 0 ? 0 : t->weight[row] * (sum * t->share);
 }
 
-/* Adds n losses of one row to its lanes, times 2^-10: float32 may hold them, but not their sum. */
+/* Adds n losses of one row to its lanes, times 2^-10: float64 may hold them, but not their sum. */
 static inline void XN_T(binary_add)(const real *loss, int64_t n, double *total, double *error) {
-    for (int64_t j = 0; j < n; j += 4 * XN_T(GROUP)) { /* few additions in `real`: they are what costs digits */
-        real sum[XN_T(GROUP)];
-        XN_ZERO(sum);
-        const int64_t end = XN_T(least)(n, j + 4 * XN_T(GROUP));
-        for (int64_t k = j; k < end; k += XN_T(GROUP)) {
+    for (int64_t j = 0; j < n; j += XN_LANES) {
 #pragma omp simd
-            for (int i = 0; i < XN_T(GROUP); i++) sum[i] = XN_FMA(loss[k + i], (real)0x1p-10, sum[i]);
-        }
-        XN_T(flush)(total, error, sum);
+        for (int i = 0; i < XN_LANES; i++) XN_T(add)(total + i, error + i, 0x1p-10 * (double)loss[j + i]);
     }
 }
 

@@ -18,8 +18,8 @@ typedef struct {
 
 static inline XN_T(clip) XN_T(clip_of)(double sum, double epsilon) {
     const real least = XN_REAL == 32 ? (real)0x1p-149 : (real)0x1p-1074; /* so that 0 is below it */
-    const real low = epsilon == 0 && sum > 0 ? least : (real)(epsilon * sum);
-    XN_T(clip) c = {low, (real)((1 - epsilon) * sum), (real)sum, 0, (real)(1 / sum)};
+    const real low = epsilon == 0 && sum > 0 ? least : XN_T(at_least)(epsilon * sum);
+    XN_T(clip) c = {low, XN_T(at_most)((1 - epsilon) * sum), (real)sum, 0, (real)(1 / sum)};
     c.sum_low = (real)(sum - (double)c.sum);
     return c;
 }

@@ -24,6 +24,20 @@ XN_INLINE ireal XN_T(to_bits)(real value) {
     return bits;
 }
 
+/* The largest number of the type that a positive bound allows, and the smallest: what is compared with them is compared
+ * with the bound itself, not with the bound rounded. */
+XN_INLINE real XN_T(at_most)(double bound) {
+    const real near = (real)bound;
+    const real below = XN_T(from_bits)(XN_T(to_bits)(near) - 1);
+    return (double)near > bound && near > 0 ? below : near;
+}
+
+XN_INLINE real XN_T(at_least)(double bound) {
+    const real near = (real)bound;
+    const real above = XN_T(from_bits)(XN_T(to_bits)(near) + 1);
+    return (double)near < bound && near >= 0 ? above : near;
+}
+
 #undef XN_REAL_LN2_HI
 #undef XN_REAL_LN2_LO
 #undef XN_REAL_DIRECT

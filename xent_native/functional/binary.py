@@ -256,7 +256,8 @@ def binary_focal_crossentropy(
     Returns
     -------
     loss : ndarray or float
-        As from :func:`binary_crossentropy`. NaN in rows with a target outside of [0, 1] that makes m negative.
+        As from :func:`binary_crossentropy`. Targets outside of [0, 1] may make m negative: NaN there, unless
+        `gamma` is 2.
 
     Raises
     ------

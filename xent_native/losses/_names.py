@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -41,7 +42,12 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     )
 }
 # Names that Keras has beside these, of functions alone.
-_ALIASES: dict[str, Callable[..., Any]] = {"kld": functional.kl_divergence, "KLD": functional.kl_divergence}
+_ALIASES: dict[str, Callable[..., Any]] = {
+    "bce": functional.binary_crossentropy,
+    "BCE": functional.binary_crossentropy,
+    "kld": functional.kl_divergence,
+    "KLD": functional.kl_divergence,
+}
 
 
 def get(identifier: Any) -> Any:
@@ -51,8 +57,8 @@ def get(identifier: Any) -> Any:
     ----------
     identifier : str, dict, callable or None
         ``"categorical_crossentropy"`` gives the function, ``"CategoricalCrossentropy"`` an instance of the
-        class, a dictionary from :func:`serialize` an instance with its options; a callable is returned as
-        it is, None as None.
+        class, a dictionary from :func:`serialize` an instance with its options, and a class an instance; any
+        other callable is returned as it is, None as None.
 
     Returns
     -------
@@ -83,7 +89,7 @@ def get(identifier: Any) -> Any:
     elif isinstance(identifier, dict):
         return deserialize(identifier)
     elif callable(identifier):
-        return identifier
+        return identifier() if isinstance(identifier, type) else identifier
     known = ", ".join([*_FUNCTIONS, *_CLASSES])
     raise ValueError(f"Could not interpret loss identifier: {identifier!r}; known are {known}")
 
@@ -146,12 +152,17 @@ def deserialize(description: Any) -> Any:
     """
     if not isinstance(description, dict):
         return get(description)
-    name = description.get("class_name")
+    name, config = description.get("class_name"), description.get("config")
+    if name == "function" and isinstance(config, str):  # Keras's form of a function
+        return get(config)
     cls = _CLASSES.get(str(name))
     if cls is None:
         known = ", ".join(_CLASSES)
         raise ValueError(f"Could not interpret loss identifier: {description!r}; known classes are {known}")
-    try:
-        return cls(**(description.get("config") or {}))
-    except TypeError as error:
-        raise ValueError(f"config of {name} has an option that it does not know: {error}") from None
+    options = config or {}
+    unknown = set(options) - set(inspect.signature(cls).parameters)
+    if unknown:
+        raise ValueError(
+            f"config of {name} has an option that it does not know: {', '.join(sorted(unknown))}"
+        )
+    return cls(**options)

@@ -45,6 +45,7 @@ class Loss(abc.ABC):
     """
 
     _options: ClassVar[tuple[str, ...]]
+    _dense: ClassVar[bool] = True  # targets have the shape of predictions
 
     def __init__(self, name: str, reduction: str | None, dtype: Any) -> None:
         _problem.reduction_code(reduction)
@@ -61,20 +62,33 @@ class Loss(abc.ABC):
     def _compute(
         self, y_true: Any, y_pred: Any, sample_weight: Any, reduction: str | None, grad: bool, grad_out: Any
     ) -> tuple[Any, Any]:
-        """(loss, gradient or None)."""
+        """(loss, gradient or None) of arrays as :meth:`_fitted` leaves them."""
 
-    def _predictions(self, y_pred: Any) -> Any:
-        if self.dtype is None:
-            return y_pred
-        return _problem.as_array("y_pred", y_pred).astype(self.dtype, copy=False)
+    def _fitted(
+        self, y_true: Any, y_pred: Any, sample_weight: Any, reduction: str | None, grad: bool, grad_out: Any
+    ) -> tuple[Any, Any]:
+        """(loss, gradient or None): predictions in `dtype`, and the ranks of arrays brought together as Keras does."""
+        given = y_pred
+        if self.dtype is not None:
+            given = _problem.as_array("y_pred", y_pred).astype(self.dtype, copy=False)
+        x, t = _problem.same_rank(given, y_true) if self._dense else (given, y_true)
+        if x is given:
+            return self._compute(t, x, sample_weight, reduction, grad, grad_out)
+        buffer = (
+            x if grad_out is given else _problem.reshaped_view("grad_out", grad_out, np.shape(given), x.shape)
+        )
+        loss, slope = self._compute(t, x, sample_weight, reduction, grad, buffer)
+        return loss, slope if slope is None else slope.reshape(
+            np.shape(given)
+        ) if grad_out is None else grad_out
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
         """The reduced loss: a float, or an array with one value per row for ``reduction="none"``."""
-        return self._compute(y_true, y_pred, sample_weight, self.reduction, False, None)[0]
+        return self._fitted(y_true, y_pred, sample_weight, self.reduction, False, None)[0]
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """The loss of each row, before weights and reduction."""
-        return self._compute(y_true, y_pred, None, "none", False, None)[0]
+        return self._fitted(y_true, y_pred, None, "none", False, None)[0]
 
     def value_and_grad(
         self, y_true: Any, y_pred: Any, sample_weight: Any = None, *, grad_out: Any = None
@@ -84,7 +98,7 @@ class Loss(abc.ABC):
         For ``reduction="none"`` the gradient is that of the sum. `grad_out` is a buffer of the shape and
         dtype of `y_pred` to put it in; from logits it may be `y_pred` itself.
         """
-        return self._compute(y_true, y_pred, sample_weight, self.reduction, True, grad_out)
+        return self._fitted(y_true, y_pred, sample_weight, self.reduction, True, grad_out)
 
     def grad(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
         """The gradient of :meth:`value_and_grad` alone."""

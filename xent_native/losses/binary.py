@@ -5,8 +5,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from .. import _problem
 from ..functional import EPSILON
 from ..functional._binary import Focal, value_and_grad
@@ -16,7 +14,7 @@ __all__ = ["BinaryCrossentropy", "BinaryFocalCrossentropy"]
 
 
 class _Binary(Loss):
-    """What the two classes share: the ranks of their arrays are brought together as Keras does."""
+    """What the two classes share."""
 
     def __init__(
         self,
@@ -38,20 +36,10 @@ class _Binary(Loss):
         self, y_true: Any, y_pred: Any, sample_weight: Any, reduction: str | None, grad: bool, grad_out: Any,
         pos_weight: Any, focal: Focal | None,
     ) -> tuple[Any, Any]:  # fmt: skip
-        given = self._predictions(y_pred)
-        x, t = _problem.same_rank(given, y_true)
-        buffer = grad_out
-        if grad_out is given:
-            buffer = x
-        elif x is not given and isinstance(grad_out, np.ndarray) and grad_out.shape == np.shape(given):
-            buffer = _problem.reshaped_view("grad_out", grad_out, x.shape)
-        loss, slope = value_and_grad(
-            t, x, self.from_logits, self.label_smoothing, self.axis, pos_weight, focal, sample_weight, reduction,
-            self.epsilon, None, None, grad, buffer,
+        return value_and_grad(
+            y_true, y_pred, self.from_logits, self.label_smoothing, self.axis, pos_weight, focal, sample_weight,
+            reduction, self.epsilon, None, None, grad, grad_out,
         )  # fmt: skip
-        if grad_out is not None:
-            return loss, grad_out
-        return loss, slope if slope is None or x is given else slope.reshape(np.shape(given))
 
 
 class BinaryCrossentropy(_Binary):
@@ -109,7 +97,7 @@ class BinaryCrossentropy(_Binary):
         epsilon: float = EPSILON,
     ) -> None:
         super().__init__(from_logits, label_smoothing, axis, reduction, name, dtype, epsilon)
-        self.pos_weight = pos_weight
+        self.pos_weight = _problem.kept_weights("pos_weight", pos_weight)
 
     def _compute(
         self, y_true: Any, y_pred: Any, sample_weight: Any, reduction: str | None, grad: bool, grad_out: Any

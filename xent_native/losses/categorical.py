@@ -67,14 +67,14 @@ class CategoricalCrossentropy(Loss):
         self.from_logits = bool(from_logits)
         self.label_smoothing = _problem.smoothing(label_smoothing)
         self.axis = _problem.axis_number(axis)
-        self.class_weight = class_weight
+        self.class_weight = _problem.kept_weights("class_weight", class_weight)
         self.epsilon = _problem.clip_epsilon(epsilon)
 
     def _compute(
         self, y_true: Any, y_pred: Any, sample_weight: Any, reduction: str | None, grad: bool, grad_out: Any
     ) -> tuple[Any, Any]:
         return cross_entropy(
-            True, y_true, self._predictions(y_pred), self.from_logits, self.axis, None, self.label_smoothing,
+            True, y_true, y_pred, self.from_logits, self.axis, None, self.label_smoothing,
             self.class_weight, sample_weight, reduction, self.epsilon, None, None, grad, grad_out,
         )  # fmt: skip
 
@@ -121,6 +121,7 @@ class SparseCategoricalCrossentropy(Loss):
     True
     """
 
+    _dense = False
     _options = ("from_logits", "ignore_class", "axis", "label_smoothing", "class_weight", "epsilon")
 
     def __init__(
@@ -141,14 +142,14 @@ class SparseCategoricalCrossentropy(Loss):
         self.ignore_class = _problem.label_number(ignore_class)
         self.axis = _problem.axis_number(axis)
         self.label_smoothing = _problem.smoothing(label_smoothing)
-        self.class_weight = class_weight
+        self.class_weight = _problem.kept_weights("class_weight", class_weight)
         self.epsilon = _problem.clip_epsilon(epsilon)
 
     def _compute(
         self, y_true: Any, y_pred: Any, sample_weight: Any, reduction: str | None, grad: bool, grad_out: Any
     ) -> tuple[Any, Any]:
         return cross_entropy(
-            False, y_true, self._predictions(y_pred), self.from_logits, self.axis, self.ignore_class,
+            False, y_true, y_pred, self.from_logits, self.axis, self.ignore_class,
             self.label_smoothing, self.class_weight, sample_weight, reduction, self.epsilon, None, None, grad,
             grad_out,
         )  # fmt: skip

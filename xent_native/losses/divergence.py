@@ -62,6 +62,6 @@ class KLDivergence(Loss):
         self, y_true: Any, y_pred: Any, sample_weight: Any, reduction: str | None, grad: bool, grad_out: Any
     ) -> tuple[Any, Any]:
         return _kl(
-            y_true, self._predictions(y_pred), self.axis, sample_weight, reduction, self.epsilon, grad=grad,
+            y_true, y_pred, self.axis, sample_weight, reduction, self.epsilon, grad=grad,
             grad_out=grad_out,
         )  # fmt: skip

@@ -75,13 +75,13 @@ class CategoricalFocalCrossentropy(Loss):
         self.from_logits = bool(from_logits)
         self.label_smoothing = _problem.smoothing(label_smoothing)
         self.axis = _problem.axis_number(axis)
-        self.class_weight = class_weight
+        self.class_weight = _problem.kept_weights("class_weight", class_weight)
         self.epsilon = _problem.clip_epsilon(epsilon)
 
     def _compute(
         self, y_true: Any, y_pred: Any, sample_weight: Any, reduction: str | None, grad: bool, grad_out: Any
     ) -> tuple[Any, Any]:
         return _focal(
-            y_true, self._predictions(y_pred), self.alpha, self.gamma, self.from_logits, self.label_smoothing,
+            y_true, y_pred, self.alpha, self.gamma, self.from_logits, self.label_smoothing,
             self.axis, self.class_weight, sample_weight, reduction, self.epsilon, grad=grad, grad_out=grad_out,
         )  # fmt: skip

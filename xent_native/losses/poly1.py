@@ -71,13 +71,13 @@ class Poly1Crossentropy(Loss):
         self.from_logits = bool(from_logits)
         self.axis = _problem.axis_number(axis)
         self.label_smoothing = _problem.smoothing(label_smoothing)
-        self.class_weight = class_weight
+        self.class_weight = _problem.kept_weights("class_weight", class_weight)
         self.clip_epsilon = _problem.clip_epsilon(clip_epsilon, "clip_epsilon")
 
     def _compute(
         self, y_true: Any, y_pred: Any, sample_weight: Any, reduction: str | None, grad: bool, grad_out: Any
     ) -> tuple[Any, Any]:
         return _poly1(
-            y_true, self._predictions(y_pred), self.epsilon, self.from_logits, self.axis, self.label_smoothing,
+            y_true, y_pred, self.epsilon, self.from_logits, self.axis, self.label_smoothing,
             self.class_weight, sample_weight, reduction, self.clip_epsilon, grad=grad, grad_out=grad_out,
         )  # fmt: skip
