@@ -2,7 +2,7 @@
 """The recorded answers of other libraries, and how each call is made with xent_native.
 
 An adapter turns a recorded call into one of ours, in float32 or float64, and returns {output: array}. It is found
-by the peer's name of the operation; where xent_native has no such function yet, `missing` says which.
+by the peer's name of the operation.
 """
 
 from __future__ import annotations
@@ -147,56 +147,59 @@ def sklearn_binomial(case: Case, dtype: Any) -> Answer:
     return {"loss": loss, "grad": grad[:, 0], "hess": hess[:, 0]}
 
 
-def sklearn_metric(case: Case, dtype: Any) -> Answer:
+def sklearn_log_loss(case: Case, dtype: Any) -> Answer:
+    """The clip is at the resolution of the recorded probabilities; labels are their own indices in all cases."""
     given = case.converted(dtype)
-    metrics = importlib.import_module("xent_native.sklearn")
-    return {"loss": np.asarray(getattr(metrics, case.op)(**given, **case.kwargs))}
+    weights = given.get("sample_weight", np.ones(len(given["y_true"])))
+    assert case.kwargs["labels"] == list(range(given["y_proba"].shape[1]))
+
+    def mean(p: np.ndarray) -> float:
+        return xn.sparse_categorical_crossentropy(
+            given["y_true"], p, sample_weight=weights, reduction="mean_with_sample_weight",
+            epsilon=float(np.finfo(case.dtype).eps),
+        )  # fmt: skip
+
+    loss = mean(given["y_proba"])
+    if case.op == "d2_log_loss_score":
+        prior = np.bincount(given["y_true"], weights, len(case.kwargs["labels"])) / weights.sum()
+        loss = 1 - loss / mean(np.broadcast_to(prior, given["y_proba"].shape).astype(dtype))
+    elif not case.kwargs["normalize"]:
+        loss *= float(weights.sum(dtype=np.float64))
+    return {"loss": np.asarray(loss)}
 
 
-# The peer's name of an operation -> (adapter, what xent_native must have).
-ADAPTERS: dict[str, tuple[Callable[[Case, Any], Answer], str]] = {
-    **{
-        name: (keras_function, name)
-        for name in (
+# By the peer's name of the operation.
+ADAPTERS: dict[str, Callable[[Case, Any], Answer]] = {
+    **dict.fromkeys(
+        (
             "categorical_crossentropy", "sparse_categorical_crossentropy", "binary_crossentropy",
             "categorical_focal_crossentropy", "binary_focal_crossentropy", "kl_divergence",
-        )
-    },
-    **{
-        name: (keras_class, name)
-        for name in (
+        ),
+        keras_function,
+    ),
+    **dict.fromkeys(
+        (
             "CategoricalCrossentropy", "SparseCategoricalCrossentropy", "BinaryCrossentropy",
             "CategoricalFocalCrossentropy", "BinaryFocalCrossentropy",
-        )
-    },
-    "cross_entropy": (torch_function, "torch.cross_entropy"),
-    "binary_cross_entropy_with_logits": (torch_function, "torch.binary_cross_entropy_with_logits"),
-    "softmax_cross_entropy": (optax_softmax, "categorical_crossentropy"),
-    "safe_softmax_cross_entropy": (optax_softmax, "categorical_crossentropy"),
-    "softmax_cross_entropy_with_integer_labels": (optax_softmax, "sparse_categorical_crossentropy"),
-    "poly_loss_cross_entropy": (optax_poly, "poly1_crossentropy"),
-    "sigmoid_binary_cross_entropy": (optax_elementwise("binary_crossentropy"), "binary_crossentropy"),
-    "sigmoid_focal_loss": (optax_elementwise("binary_focal_crossentropy"), "binary_focal_crossentropy"),
-    "HalfMultinomialLoss": (sklearn_multinomial, "sparse_categorical_crossentropy"),
-    "HalfBinomialLoss": (sklearn_binomial, "binary_crossentropy"),
-    "log_loss": (sklearn_metric, "sklearn.log_loss"),
-    "d2_log_loss_score": (sklearn_metric, "sklearn.d2_log_loss_score"),
+        ),
+        keras_class,
+    ),
+    **dict.fromkeys(("cross_entropy", "binary_cross_entropy_with_logits"), torch_function),
+    **dict.fromkeys(
+        ("softmax_cross_entropy", "safe_softmax_cross_entropy", "softmax_cross_entropy_with_integer_labels"),
+        optax_softmax,
+    ),
+    "poly_loss_cross_entropy": optax_poly,
+    "sigmoid_binary_cross_entropy": optax_elementwise("binary_crossentropy"),
+    "sigmoid_focal_loss": optax_elementwise("binary_focal_crossentropy"),
+    "HalfMultinomialLoss": sklearn_multinomial,
+    "HalfBinomialLoss": sklearn_binomial,
+    **dict.fromkeys(("log_loss", "d2_log_loss_score"), sklearn_log_loss),
 }  # fmt: skip
-
-
-@functools.cache
-def missing(op: str) -> str | None:
-    """What xent_native does not have yet of what an operation needs."""
-    *path, last = ADAPTERS[op][1].split(".")
-    try:
-        module = importlib.import_module(".".join(["xent_native", *path]))
-    except ModuleNotFoundError:
-        return ADAPTERS[op][1]
-    return None if last in getattr(module, "__all__", ()) else ADAPTERS[op][1]
 
 
 def ours(case: Case, dtype: Any = None) -> Answer:
     """What xent_native says, in the recorded dtype or, of the same numbers, in another."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SyntaxWarning)  # of one class, as Keras has it
-        return ADAPTERS[case.op][0](case, case.dtype if dtype is None else dtype)
+        return ADAPTERS[case.op](case, case.dtype if dtype is None else dtype)
