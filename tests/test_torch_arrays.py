@@ -88,6 +88,16 @@ def test_probabilities_of_another_dtype(rng):
     )
 
 
+@pytest.mark.parametrize("function", [xt.cross_entropy, xt.binary_cross_entropy_with_logits])
+def test_the_two_small_dtypes_meet_in_float32(rng, function):
+    """NumPy has no common type for them."""
+    bfloat16 = pytest.importorskip("ml_dtypes").bfloat16
+    x, _, soft, _ = problem((6, 5), rng)
+    for a, b in ((bfloat16, np.float16), (np.float16, bfloat16)):
+        y, t = x.astype(a), soft.astype(b)
+        assert function(y, t) == function(y.astype(np.float32), t.astype(np.float32))
+
+
 @pytest.mark.parametrize("reduction", ["none", "mean", "sum"])
 def test_nothing_to_count(reduction):
     for x, y in (

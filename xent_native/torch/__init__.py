@@ -189,7 +189,10 @@ def _same_dtype(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             f"target must hold probabilities of a floating point type if its shape is that of input, {x.shape}; "
             f"got dtype {y.dtype}"
         )
-    both = _problem.prediction(np.empty(0, np.promote_types(x.dtype, y.dtype)))[1]
+    if {x.dtype.name, y.dtype.name} == {"bfloat16", "float16"}:
+        both = np.dtype(np.float32)  # NumPy has no common type for these
+    else:
+        both = _problem.prediction(np.empty(0, np.promote_types(x.dtype, y.dtype)))[1]
     return x.astype(both, copy=False), y.astype(both, copy=False)
 
 

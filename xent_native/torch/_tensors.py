@@ -6,10 +6,13 @@ The only module that imports PyTorch when it is loaded; nothing loads it before 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
 import torch
+from torch.autograd import forward_ad
 
 from .. import _core, _foreign, _problem, runtime
 from . import _sigmoid
@@ -22,6 +25,12 @@ CODES = {
     torch.float16: _core.STORED[np.dtype(np.float16)],
     torch.bfloat16: _core.BFLOAT16,
 }
+
+NO_MEMORY = (
+    "xent_native's losses need plain tensors on the CPU, whose memory they can read; they cannot be used within "
+    "torch.func's transforms, with batched gradients, or while PyTorch traces or exports. "
+    "PyTorch's own losses can"
+)
 
 
 class Problem(Protocol):
@@ -47,10 +56,10 @@ def cross_entropy(
     """:func:`xent_native.torch.cross_entropy` of tensors."""
     check(input, target, weight=weight)
     probabilities = target.shape == input.shape and input.dim() > 0
+    input = autocast(input)
     if target.is_floating_point():
-        if probabilities and target.dtype != input.dtype:
-            dtype = torch.promote_types(input.dtype, target.dtype)
-            input, target = input.to(dtype), target.to(dtype)
+        if probabilities:
+            input, target = promoted(input, autocast(target))
         elif tuple(target.shape) == _rows(input.shape):
             raise TypeError(f"target must hold integer class indices; got dtype {target.dtype}")
     elif probabilities:
@@ -58,16 +67,17 @@ def cross_entropy(
             f"target must hold probabilities of a floating point type if its shape is that of input, "
             f"{tuple(input.shape)}; got dtype {target.dtype}"
         )
-    problem = SoftmaxProblem(
-        tuple(input.shape),
-        CODES[input.dtype],
-        memory(target),
-        weight,
-        ignore_index,
-        reduction,
-        label_smoothing,
+    make = partial(_softmax_problem, ignore_index, reduction, label_smoothing)
+    return loss_of(make, input, target, option("weight", weight))
+
+
+def _softmax_problem(
+    ignore_index: int, reduction: str, label_smoothing: float, input: Any, target: Any, weight: Any
+) -> SoftmaxProblem:
+    shape, code = tuple(input.shape), CODES[input.dtype]
+    return SoftmaxProblem(
+        shape, code, memory(target), numbers(weight), ignore_index, reduction, label_smoothing
     )
-    return loss_of(problem, input, target, weight)
 
 
 def binary_cross_entropy_with_logits(
@@ -75,19 +85,33 @@ def binary_cross_entropy_with_logits(
 ) -> Any:
     """:func:`xent_native.torch.binary_cross_entropy_with_logits` of tensors."""
     check(input, target, weight=weight, pos_weight=pos_weight)
-    if not target.is_floating_point() or target.dtype != input.dtype:
-        dtype = (
-            input.dtype if not target.is_floating_point() else torch.promote_types(input.dtype, target.dtype)
-        )
-        input, target = input.to(dtype), target.to(dtype)
-    shape = tuple(input.shape)
-    weights = _sigmoid.weight_array("weight", weight, shape)
-    positive = _sigmoid.weight_array("pos_weight", pos_weight, shape)
+    if target.is_complex():
+        raise TypeError(f"target must hold real numbers; got dtype {target.dtype}")
+    input = autocast(input)
+    if target.is_floating_point():
+        input, target = promoted(input, autocast(target))
+    else:
+        target = target.to(input.dtype)
+    weight, pos_weight = option("weight", weight), option("pos_weight", pos_weight)
     dtype = input.dtype
-    if _sigmoid.folds(weights, positive) and dtype.itemsize == 2:
+    if dtype.itemsize == 2 and _sigmoid.folds(*_binary_weights(input, weight, pos_weight)):
         input, target = input.float(), target.float()
-    problem = _sigmoid.BinaryProblem(shape, CODES[input.dtype], memory(target), weights, positive, reduction)
-    return loss_of(problem, input, target, weight, pos_weight).to(dtype)
+    return loss_of(partial(_binary_problem, reduction), input, target, weight, pos_weight).to(dtype)
+
+
+def _binary_weights(input: Any, weight: Any, pos_weight: Any) -> tuple[Any, Any]:
+    shape = tuple(input.shape)
+    return (
+        _sigmoid.weight_array("weight", numbers(weight), shape),
+        _sigmoid.weight_array("pos_weight", numbers(pos_weight), shape),
+    )
+
+
+def _binary_problem(
+    reduction: str, input: Any, target: Any, weight: Any, pos_weight: Any
+) -> _sigmoid.BinaryProblem:
+    weights = _binary_weights(input, weight, pos_weight)
+    return _sigmoid.BinaryProblem(tuple(input.shape), CODES[input.dtype], memory(target), *weights, reduction)
 
 
 def _rows(shape: Any) -> tuple[int, ...]:
@@ -102,79 +126,162 @@ def check(input: Any, target: Any, **others: Any) -> None:
     for name, tensor in {"input": input, "target": target, **others}.items():
         if _foreign.is_tensor(tensor):
             _foreign.check_tensor(name, tensor)
-            if tensor.requires_grad and name != "input":
+            if name == "input":
+                continue
+            if tensor.requires_grad and torch.is_grad_enabled():
                 raise ValueError(
                     f"{name} must not require a gradient: only that of input is computed; use its detach()"
                 )
+            if forward_ad.unpack_dual(tensor).tangent is not None:
+                raise ValueError(f"{name} must not have a tangent: only that of input is followed")
     if input.dtype not in CODES:
         expected = ", ".join(str(dtype) for dtype in CODES)
         raise TypeError(f"input must be one of {expected}; got {input.dtype}")
 
 
+def autocast(tensor: Any) -> Any:
+    """As PyTorch's own losses take it under torch.autocast: in float32, unless it is float64."""
+    narrow = tensor.dtype.itemsize == 2 and torch.is_autocast_enabled("cpu")
+    return tensor.float() if narrow else tensor
+
+
+def promoted(input: Any, target: Any) -> tuple[Any, Any]:
+    """Both in the dtype that holds the numbers of both."""
+    if input.dtype == target.dtype:
+        return input, target
+    dtype = torch.promote_types(input.dtype, target.dtype)
+    return input.to(dtype), target.to(dtype)
+
+
+def option(name: str, value: Any) -> Any:
+    """An option as a tensor, which the graph can keep, or None. float64 holds what an array may have."""
+    if value is None or _foreign.is_tensor(value):
+        return value
+    return torch.from_numpy(np.array(_problem.as_array(name, value), np.float64, order="C"))
+
+
 def memory(tensor: Any) -> np.ndarray:
-    """The tensor's memory as an array, without a copy; bfloat16 as the integers that hold its bits."""
-    if tensor.dtype == torch.bfloat16:
-        return np.asarray(tensor.detach().view(torch.int16).numpy().view(np.uint16))
-    return np.asarray(tensor.numpy(force=True))
+    """The tensor's memory as an array, without a copy; bfloat16 as the integers that hold its bits.
+
+    Within transforms and tracing, tensors stand for others. They have no memory, which they say when they are asked
+    for it; or not, and lend what is not theirs. There real tensors are replaced too when they are detached.
+    """
+    if torch.jit.is_tracing():
+        raise TypeError(NO_MEMORY)
+    try:
+        plain = tensor.detach()
+        if type(plain) not in (torch.Tensor, type(tensor)):
+            raise TypeError(NO_MEMORY)
+        if plain.dtype == torch.bfloat16:
+            array = plain.resolve_neg().view(torch.int16).numpy().view(np.uint16)
+        else:
+            array = plain.numpy(force=True)
+        plain.untyped_storage().data_ptr()  # raises within functionalize(), where numpy() does not
+    except RuntimeError as error:
+        raise TypeError(NO_MEMORY) from error
+    return np.asarray(array)
 
 
-def loss_of(problem: Problem, input: Any, *others: Any) -> Any:
-    """The loss as a tensor; in the graph if a gradient will be asked for."""
-    if input.requires_grad and torch.is_grad_enabled():
-        return _Loss.apply(input, problem, *others)
-    return solve(problem, input, None)
+def numbers(tensor: Any) -> np.ndarray | None:
+    """As `memory`, but bfloat16 as float32; None if there is no tensor."""
+    if tensor is None:
+        return None
+    return memory(tensor.float() if tensor.dtype == torch.bfloat16 else tensor)
 
 
-def solve(problem: Problem, input: Any, grad: Any) -> Any:
-    """The loss in the input's dtype; `grad`, a tensor or None, is filled."""
+def loss_of(make: Callable[..., Problem], input: Any, *others: Any) -> Any:
+    """The loss as a tensor; in the graph if a gradient will be asked for, or if `input` carries a tangent."""
     x = memory(input)
+    problem = make(input, *others)
+    grows = input.requires_grad and torch.is_grad_enabled()
+    if grows or forward_ad.unpack_dual(input).tangent is not None:
+        return _Loss.apply(input, x, problem, make, *others)
+    return solve(problem, x, None, input.dtype)
+
+
+def solve(problem: Problem, x: np.ndarray, grad: Any, dtype: Any) -> Any:
+    """The loss of the logits `x` as a tensor of the input's dtype; `grad`, a tensor or None, is filled."""
     threads = runtime.resolve_threads(None) or torch.get_num_threads()
     into = None if grad is None else memory(grad)
     if problem.reduction != "none":
-        return torch.scalar_tensor(problem.solve(x, into, None, threads), dtype=input.dtype)
-    wide = input.dtype if input.dtype == torch.float64 else torch.float32
-    losses = torch.empty(problem.rows, dtype=wide)
+        value = problem.solve(x, into, None, threads)
+        try:
+            return torch.scalar_tensor(value, dtype=dtype, device="cpu")
+        except RuntimeError:  # it overflows the dtype; a conversion makes it infinite, but takes longer
+            return torch.scalar_tensor(value, dtype=torch.float64, device="cpu").to(dtype)
+    losses = torch.empty(problem.rows, dtype=_wide(dtype), device="cpu")
     problem.solve(x, into, memory(losses), threads)
-    return losses.to(input.dtype)
+    return losses.to(dtype)
 
 
-def new_gradient(problem: Problem, input: Any) -> Any:
-    """A tensor of the input's shape, and of its layout in memory if the kernels can walk that."""
+def _wide(dtype: Any) -> Any:
+    """What numbers of this dtype are computed in."""
+    return torch.float64 if dtype == torch.float64 else torch.float32
+
+
+def new_gradient(problem: Problem, input: Any, x: np.ndarray) -> Any:
+    """A tensor of the input's shape, and of its layout in memory if the kernels can walk that. `x` is its memory."""
     if not input.is_contiguous():
         grad = torch.empty_like(input)
         native = problem.arranged(memory(grad))
         if _problem.passable(native, problem.class_axis) is native and not _problem.overlaps_itself(native):
             return grad
     # NumPy asks the system for large pages, PyTorch does not: a third of the time of a large gradient.
-    plane = _core.new_plane(memory(input))
+    plane = _core.new_plane(x)
     if input.dtype == torch.bfloat16:
         return torch.from_numpy(plane.view(np.int16)).view(torch.bfloat16)
     return torch.from_numpy(plane)
 
 
 class _Loss(torch.autograd.Function):
-    """A loss whose gradient is there before it is asked for: one pass over the input computes both."""
+    """A loss whose gradient is there before it is asked for: one pass over the input computes both.
+
+    Tensors are kept by save_for_backward alone, so that they go as soon as the graph is freed. `make` holds none.
+    """
 
     @staticmethod
-    def forward(ctx: Any, input: Any, problem: Problem, *others: Any) -> Any:
-        ctx.save_for_backward(input, *others)
-        ctx.problem = problem
-        ctx.grad = new_gradient(problem, input)
-        return solve(problem, input, ctx.grad)
+    def forward(
+        ctx: Any, input: Any, x: np.ndarray, problem: Problem, make: Callable[..., Problem], *others: Any
+    ) -> Any:
+        ctx.save_for_backward(input, *map(_savable, others))
+        ctx.make, ctx.axis, ctx.pending = make, problem.axis, problem.pending
+        ctx.grad = new_gradient(problem, input, x)
+        loss = solve(problem, x, ctx.grad, input.dtype)
+        ctx.loss_dim = loss.dim()
+        return loss
 
     @staticmethod
     def backward(ctx: Any, upstream: Any) -> Any:
         """Gives the gradient away. A second call, after retain_graph=True, computes it again from what was saved."""
+        memory(upstream)  # refuses batches of gradients, while there still is one to give
         grad, ctx.grad = ctx.grad, None
         with torch.no_grad():
             if grad is None:
-                input = ctx.saved_tensors[0]
-                grad = new_gradient(ctx.problem, input)
-                solve(ctx.problem, input, grad)
-            grad = scaled(ctx.problem, grad, upstream)
+                input, *others = ctx.saved_tensors
+                x, problem = memory(input), ctx.make(input, *others)
+                grad = new_gradient(problem, input, x)
+                solve(problem, x, grad, input.dtype)
+            grad = scaled(grad, upstream, ctx.axis, ctx.pending)
         if torch.is_grad_enabled():  # create_graph=True
             grad = _Final.apply(grad, ctx.saved_tensors[0], upstream)
-        return grad, None, *[None] * (len(ctx.needs_input_grad) - 2)
+        return grad, *[None] * (len(ctx.needs_input_grad) - 1)
+
+    @staticmethod
+    def jvp(ctx: Any, tangent: Any, *others: Any) -> Any:
+        """The tangent of the loss: the gradient times that of the input, summed over what the loss is summed over.
+
+        PyTorch calls this right after `forward`, so that the gradient is still there.
+        """
+        wide = _wide(tangent.dtype)
+        products = ctx.grad.to(wide) * tangent.to(wide) * ctx.pending
+        if ctx.loss_dim < products.dim():
+            products = products.sum(ctx.axis) if ctx.loss_dim else products.sum()
+        return products.to(tangent.dtype)
+
+
+def _savable(tensor: Any) -> Any:
+    """Tensors from torch.inference_mode() cannot be saved for a backward pass; copies of them can."""
+    return tensor.clone() if tensor is not None and tensor.is_inference() else tensor
 
 
 class _Final(torch.autograd.Function):
@@ -192,15 +299,15 @@ class _Final(torch.autograd.Function):
         )
 
 
-def scaled(problem: Problem, grad: Any, upstream: Any) -> Any:
+def scaled(grad: Any, upstream: Any, axis: int, pending: float) -> Any:
     """`grad` times the gradient of what came after, in place: nobody else has seen it."""
     if any(size > 1 and stride for size, stride in zip(upstream.shape, upstream.stride(), strict=True)):
-        per_row = upstream if upstream.dim() == grad.dim() else upstream.unsqueeze(problem.axis)
+        per_row = upstream if upstream.dim() == grad.dim() else upstream.unsqueeze(axis)
         return grad.mul_(per_row)
     if grad.numel() == 0:
         return grad
     factor = upstream[(0,) * upstream.dim()].item()  # one number for all rows
-    factor *= problem.pending
+    factor *= pending
     return grad if factor == 1.0 else grad.mul_(factor)
 
 
@@ -213,7 +320,7 @@ class Buffers(torch.nn.Module):
     def register_buffer(self, name: str, tensor: Any, persistent: bool = True) -> None:
         """As torch.nn.Module has it, of any array."""
         if tensor is not None and not _foreign.is_tensor(tensor):
-            tensor = torch.as_tensor(_problem.as_array(name, tensor))
+            tensor = torch.as_tensor(_problem.as_array(name, tensor), device="cpu")
         super().register_buffer(name, tensor, persistent)
 
 
