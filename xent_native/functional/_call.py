@@ -8,6 +8,7 @@ from typing import Any
 from .. import _core, _problem, runtime
 
 EPSILON = 1e-7
+SPARSE, DENSE = _core.PLAIN["sparse"], _core.PLAIN["dense"]
 
 
 def cross_entropy(
@@ -32,19 +33,12 @@ def cross_entropy(
     They are passed by position because that takes half the time of passing them by name, and the whole call
     of a small batch takes about a microsecond.
     """
-    if (
-        class_weight is None
-        and sample_weight is None
-        and n_threads is None
-        and out is None
-        and grad_out is None
-    ):
-        plain = _core.plain_cross_entropy(
-            dense, y_true, y_pred, from_logits, axis, ignore_class, label_smoothing, reduction, epsilon,
-            runtime.resolve_threads(None), grad,
-        )  # fmt: skip
-        if plain is not None:
-            return plain
+    plain = short(
+        DENSE if dense else SPARSE, y_true, y_pred, from_logits, axis, label_smoothing, class_weight, sample_weight,
+        reduction, epsilon, n_threads, out, grad, grad_out, 0.0, 1.0, False, ignore_class,
+    )  # fmt: skip
+    if plain is not None:
+        return plain
     return thorough(
         dense, y_true, y_pred, from_logits, axis, ignore_class=ignore_class, label_smoothing=label_smoothing,
         class_weight=class_weight, sample_weight=sample_weight, reduction=reduction, epsilon=epsilon,
@@ -70,6 +64,7 @@ def short(
     coefficient: Any = 0.0,
     alpha: Any = 1.0,
     balanced: Any = False,
+    ignore_class: int | None = None,
 ) -> tuple[Any, Any] | None:
     """(loss, gradient or None) of a plain call of one of ``_core.PLAIN``; None if it has to go the thorough way.
 
@@ -80,7 +75,7 @@ def short(
     ):
         return None
     return _core.plain_cross_entropy(
-        kind, y_true, y_pred, from_logits, axis, None, label_smoothing, reduction, epsilon,
+        kind, y_true, y_pred, from_logits, axis, ignore_class, label_smoothing, reduction, epsilon,
         runtime.resolve_threads(None), grad, coefficient, alpha, balanced,
     )  # fmt: skip
 
