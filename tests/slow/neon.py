@@ -13,14 +13,12 @@ from __future__ import annotations
 
 import argparse
 import platform
-import shutil
-import subprocess
 import sys
-import sysconfig
 import tempfile
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+from builds import build, run, tool
+
 CROSS = "aarch64-linux-gnu-gcc"
 SYSROOT = "/usr/aarch64-linux-gnu"
 ON_ARM = [
@@ -31,37 +29,6 @@ ON_ARM = [
 # Of the table that every build has: on arm64 it is NEON; on x86-64 it has no fused multiply-add, and bits of its own.
 PLAIN = "baseline"
 PROBLEMS = "1"  # of each kind, in the C tests: emulated, they take 20 times as long
-
-
-def find(name: str) -> str | None:
-    """A program of this environment, which need not be on PATH, or of the system."""
-    return shutil.which(name, path=sysconfig.get_path("scripts")) or shutil.which(name)
-
-
-def tool(*names: str) -> str:
-    """The path of the first of these programs that is there; else the end."""
-    for name in names:
-        found = find(name)
-        if found:
-            return found
-    sys.exit(f"{names[0]} is missing; on Debian: apt-get install gcc-aarch64-linux-gnu qemu-user cmake")
-
-
-def run(*command: str | Path) -> str:
-    """What a command prints; if it fails, so does the script."""
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
-    if done.returncode:
-        sys.exit(f"{' '.join(map(str, command))}\nreturned {done.returncode}:\n{done.stdout}{done.stderr}")
-    return done.stdout
-
-
-def build(folder: Path, options: list[str], *targets: str) -> Path:
-    cmake, ninja = tool("cmake"), find("ninja")
-    if ninja:
-        options = [*options, "-G", "Ninja", f"-DCMAKE_MAKE_PROGRAM={ninja}"]
-    run(cmake, "-S", ROOT, "-B", folder, "-DXENT_PYTHON=OFF", "-DXENT_C_TESTS=ON", *options)
-    run(cmake, "--build", folder, "--parallel", "2", "--target", *targets)
-    return folder
 
 
 def hashes(*command: str | Path) -> dict[str, str]:
@@ -87,8 +54,8 @@ def main() -> int:
     options = parser.parse_args()
     if platform.machine() not in ("x86_64", "AMD64"):
         sys.exit("this compares an emulated arm64 with AVX2 and AVX-512: it needs an x86-64 machine")
-    tool(CROSS)
-    qemu = [tool("qemu-aarch64", "qemu-aarch64-static"), "-L", SYSROOT]
+    tool(CROSS, package="gcc-aarch64-linux-gnu")
+    qemu = [tool("qemu-aarch64", "qemu-aarch64-static", package="qemu-user"), "-L", SYSROOT]
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.build or Path(temporary)
         here = build(folder / "x86-64", [], "xent_bits") / "xent_bits"

@@ -13,7 +13,16 @@ RESULTS = Path(__file__).parent / "results"
 
 def commit() -> str:
     """The commit that is tested, marked where files differ from it."""
-    command = ["git", "-C", str(RESULTS.parent), "describe", "--always", "--dirty", "--abbrev=7", "--exclude=*"]
+    command = [
+        "git",
+        "-C",
+        str(RESULTS.parent),
+        "describe",
+        "--always",
+        "--dirty",
+        "--abbrev=7",
+        "--exclude=*",
+    ]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
