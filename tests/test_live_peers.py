@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from bounds import assert_within
+from conftest import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -22,9 +23,7 @@ pytest.importorskip("sklearn")
 from torch_cases import DTYPES, as_double, eps, grad_bound, loss_bound, oracle  # noqa: E402
 
 functional = torch.nn.functional
-PROFILE = settings(
-    max_examples=250, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
-)
+PROFILE = settings(examples(4), suppress_health_check=list(HealthCheck))
 REDUCTIONS = st.sampled_from(["none", "mean", "sum"])
 # Few and many classes, on either side of where the loop order changes.
 CLASSES = st.one_of(st.integers(1, 12), st.sampled_from([16, 17, 64, 112, 113, 130, 257, 1000]))

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from conftest import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from xent_native import scoring
@@ -136,7 +137,7 @@ def test_chunk_beyond_memory_is_an_error(tmp_path):
     assert "does not fit into memory" in done.stderr.splitlines()[-1]
 
 
-@settings(max_examples=300, deadline=None)
+@examples(5)
 @given(st.data())
 def test_no_damage_gets_through(tmp_path_factory, data):
     """Any bytes changed, cut off or put in: a result or a DataError, and nothing else."""

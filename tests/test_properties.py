@@ -10,13 +10,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from bounds import assert_within, loss_bound
-from hypothesis import given, settings
+from conftest import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 import xent_native as xn
-
-settings.register_profile("stable", derandomize=True, deadline=None, max_examples=60, database=None)
-settings.load_profile("stable")
 
 SPARSE = xn.sparse_categorical_crossentropy
 SPARSE_GRAD = xn.sparse_categorical_crossentropy_value_and_grad
@@ -203,7 +201,7 @@ def test_a_loss_is_never_negative(problem, from_logits):
     assert (grad >= 0).all()
 
 
-@settings(max_examples=40)
+@examples(2 / 3)
 @given(
     st.integers(0, 2**32 - 1),
     st.booleans(),
@@ -235,7 +233,7 @@ def test_gradients_are_finite_differences(seed, from_logits, dense, smoothing, r
     assert abs((ahead - behind) / (2 * h) - np.sum(grad * direction)) < 1e-7 * scale
 
 
-@settings(max_examples=30)
+@examples(1 / 2)
 @given(st.integers(0, 2**32 - 1), st.booleans(), st.sampled_from([0.0, 0.2]))
 def test_hessians_are_finite_differences_of_gradients(seed, dense, smoothing):
     rng = np.random.default_rng(seed)
