@@ -9,16 +9,11 @@ import os
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import numpy as np
+import profiles  # noqa: F401  settings of hypothesis
 import pytest
-from hypothesis import settings
 
 import xent_native
 from xent_native import runtime
-
-# The same examples in every run; or, with --hypothesis-profile=nightly, new and many more ones.
-settings.register_profile("stable", derandomize=True, deadline=None, max_examples=60, database=None)
-settings.register_profile("nightly", deadline=None, max_examples=6000, database=None, print_blob=True)
-settings.load_profile("stable")
 
 ISAS = [name for name, state in runtime.config()["isas"].items() if state == "supported"]
 
@@ -65,8 +60,3 @@ def free_threads():
     before = runtime._process_threads
     yield
     xent_native.set_num_threads(before or None)
-
-
-def examples(share: float) -> settings:
-    """How many examples a test of hypothesis tries: this share of what the profile says."""
-    return settings(max_examples=max(1, round(share * settings.default.max_examples)))

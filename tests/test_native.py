@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Builds the C core on its own, runs its C tests, and reads what the compiler made of the kernels.
 
-Two builds, as shipped and with AddressSanitizer and UBSan; either has the core with and without OpenMP. The C
-tests print the parameters of what fails; ``tests/c`` says how to run them by hand.
+The build has the core with and without OpenMP. The C tests print the parameters of what fails; ``tests/c`` says how to
+run them by hand. tests/slow/sanitizers.py runs them with AddressSanitizer and UBSan.
 """
 
 import importlib.machinery
@@ -97,17 +97,6 @@ def test_kernels_and_core(build):
     assert "OpenMP off" in output
     for name in KERNELS:
         assert re.search(rf"{name}: [1-9]\d* tiles", output), f"{name} was not tested"
-
-
-def test_kernels_and_core_with_sanitizers(build, tmp_path):
-    compiler = need_compiler()
-    (tmp_path / "empty.c").write_text("int main(void) { return 0; }\n")
-    flags = ["-fsanitize=address,undefined", tmp_path / "empty.c", "-o", tmp_path / "empty"]
-    if subprocess.run([compiler, *map(str, flags)], capture_output=True, check=False).returncode:
-        pytest.skip(f"{compiler} has no address and undefined sanitizers")
-    # -O0: the checks of an optimised kernel would take minutes to compile. Its own code is tested above.
-    debug = ["-DCMAKE_BUILD_TYPE=Debug", "-DCMAKE_C_FLAGS_DEBUG=-O0"]
-    run_ctest(build("-DXENT_SANITIZE=address,undefined", *debug))
 
 
 # What the compiler made of the kernels.

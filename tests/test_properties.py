@@ -10,9 +10,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from bounds import assert_within, loss_bound
-from conftest import examples
 from hypothesis import given
 from hypothesis import strategies as st
+from profiles import examples
 
 import xent_native as xn
 

@@ -177,13 +177,19 @@ def _fit_weights(array: np.ndarray, rows: tuple[int, ...]) -> np.ndarray:
         ) from None
 
 
+def _in_dtype(array: Any, dtype: np.dtype) -> np.ndarray:
+    """Contiguous and aligned, in the dtype that is computed in. What it cannot hold is inf or 0 there, as in C."""
+    with np.errstate(all="ignore"):
+        return np.require(array, dtype=dtype, requirements=["C", "A"])
+
+
 def class_weights(value: Any, x: np.ndarray, axis: int) -> np.ndarray | None:
     """One weight per class in the dtype that `x` is computed in, from an array or a ``{class: weight}`` mapping."""
     if value is None:
         return None
     classes = x.shape[axis]
     if isinstance(value, Mapping):
-        dense = np.ones(classes, computed(x.dtype))
+        dense = np.ones(classes)
         for key, weight in value.items():
             index = int(key) if isinstance(key, str) and key.isdecimal() else key  # as JSON writes it
             if not isinstance(index, int | np.integer) or not 0 <= index < classes:
@@ -194,11 +200,11 @@ def class_weights(value: Any, x: np.ndarray, axis: int) -> np.ndarray | None:
                 raise TypeError(
                     f"class_weight must hold real numbers; got {weight!r} for class {index}"
                 ) from None
-        return dense
+        return _in_dtype(dense, computed(x.dtype))
     array = as_array("class_weight", value)
     if array.shape != (classes,):
         raise ValueError(f"class_weight must have shape ({classes},), one per class; got {array.shape}")
-    return np.require(array, dtype=computed(x.dtype), requirements=["C", "A"])
+    return _in_dtype(array, computed(x.dtype))
 
 
 def positive_weights(value: Any, x: np.ndarray, axis: int) -> np.ndarray | None:
@@ -208,12 +214,12 @@ def positive_weights(value: Any, x: np.ndarray, axis: int) -> np.ndarray | None:
     classes, dtype = x.shape[axis], computed(x.dtype)
     array = as_array("pos_weight", value)
     if array.ndim == 0:
-        return np.full(classes, array, dtype)
+        return _in_dtype(np.full(classes, array), dtype)
     if array.shape != (classes,):
         raise ValueError(
             f"pos_weight must be a number or have shape ({classes},), one per class; got shape {array.shape}"
         )
-    return np.require(array, dtype=dtype, requirements=["C", "A"])
+    return _in_dtype(array, dtype)
 
 
 def focal_options(balancing: Any, alpha: Any, gamma: Any) -> tuple[bool, float, float]:
@@ -292,7 +298,7 @@ def balance(
             f"alpha must be a number or have shape ({classes},), one per class; got {given.shape}"
         )
     both = given if factors is None else given * factors
-    return 1.0, both.astype(computed(x.dtype))
+    return 1.0, _in_dtype(both, computed(x.dtype))
 
 
 def finite_number(name: str, value: Any, least: float = float("-inf")) -> float:
