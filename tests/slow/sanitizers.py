@@ -4,7 +4,7 @@
     python tests/slow/sanitizers.py [--record] [options and tests for pytest]
 
 Builds the package once more, with both sanitizers in the core and in the Cython module, into an environment of its own
-that sees the packages of this one, and runs the C tests and pytest there. A report ends its process, and so fails the test. With clang
+that sees the packages of this one, and runs the C tests and pytest there. A report ends its process. With clang
 (on Debian: `apt-get install clang libomp-dev`) the tests take about three times as long as without sanitizers; gcc's
 code is not optimised, which would take minutes to compile, and runs three times as long again. Left out are
 test_native.py, which has builds of its own and reads machine code, and the tests of the bench, which measures.
