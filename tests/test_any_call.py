@@ -209,7 +209,8 @@ def made(call: Call, ways: tuple[str, ...], **more: Any) -> tuple[bytes, ...] | 
     if "sample_weight" in options:
         options["sample_weight"] = WAYS[ways[2]](options["sample_weight"])
     buffers = buffers_of(call, ways) if call.buffers else {}
-    if call.in_place and "grad_out" in buffers and x.flags.writeable and options.get("from_logits") is True:
+    fits = x.flags.writeable and x.dtype.isnative and options.get("from_logits") is True
+    if call.in_place and fits and "grad_out" in buffers:
         buffers["grad_out"] = x
     arrays = {
         "y_pred": x,
