@@ -34,7 +34,7 @@ typedef struct {
     int n_threads;
     int (*interrupted)(void);
 } xn_work;
-xn_status xn_run_jobs(xn_work work, xn_job *job, void *context);
+xn_status xn_run_jobs(xn_work all, xn_job *job, void *context);
 int xn_worker_thread(const xn_worker *worker);
 /* Whether a job shall leave at once: asked before each piece of it, with the elements that the piece has. A piece has
  * at most a few hundred thousand: see ASK_ELEMENTS. */

@@ -26,6 +26,7 @@ typedef struct {
     xn_job *job;
     void *context;
     atomic_int stop;
+    atomic_llong next; /* the job that nobody has taken yet */
 #ifdef XN_WAITS
     pthread_mutex_t lock; /* of `finished`, */
     pthread_cond_t all;   /* which `all` says has reached all other threads */
@@ -59,9 +60,14 @@ int xn_worker_stops(xn_worker *worker, int64_t elements) {
     return atomic_load_explicit(&c->stop, memory_order_relaxed);
 }
 
-static void run_one(xn_worker *worker, int64_t job) {
+/* Takes jobs until there are none left: there may be millions, so that a stop leaves them at once. */
+static void work(xn_worker *worker) {
     crew *c = worker->crew;
-    if (!atomic_load_explicit(&c->stop, memory_order_relaxed)) c->job(c->context, job, worker);
+    while (!atomic_load_explicit(&c->stop, memory_order_relaxed)) {
+        const int64_t job = atomic_fetch_add_explicit(&c->next, 1, memory_order_relaxed);
+        if (job >= c->work->jobs) return;
+        c->job(c->context, job, worker);
+    }
 }
 
 #ifdef _OPENMP
@@ -102,8 +108,7 @@ static void run_team(crew *c, int threads) {
         xn_worker worker = {.thread = omp_get_thread_num(), .crew = c};
         const int team = omp_get_num_threads();
         if (worker.thread == 0) xn_team_is_open(team);
-#pragma omp for schedule(dynamic) nowait
-        for (int64_t i = 0; i < c->work->jobs; i++) run_one(&worker, i);
+        work(&worker);
         finish(c, worker.thread, team);
     }
 #ifdef XN_WAITS
@@ -112,24 +117,24 @@ static void run_team(crew *c, int threads) {
 #endif
 }
 
-static int threads_for(const xn_work *work) {
-    if (work->jobs < 2 || work->jobs * work->elements_per_job < SERIAL_ELEMENTS) return 1;
-    const int threads = xn_threads(work->n_threads);
-    return xn_open_team(threads < work->jobs ? threads : (int)work->jobs);
+static int threads_for(const xn_work *w) {
+    if (w->jobs < 2 || w->jobs * w->elements_per_job < SERIAL_ELEMENTS) return 1;
+    const int threads = xn_threads(w->n_threads);
+    return xn_open_team(threads < w->jobs ? threads : (int)w->jobs);
 }
 
 #endif
 
-xn_status xn_run_jobs(xn_work work, xn_job *job, void *context) {
-    crew c = {.work = &work, .job = job, .context = context};
+xn_status xn_run_jobs(xn_work all, xn_job *job, void *context) {
+    crew c = {.work = &all, .job = job, .context = context};
 #ifdef _OPENMP
-    const int threads = threads_for(&work);
+    const int threads = threads_for(&all);
     if (threads > 1) {
         run_team(&c, threads);
         return atomic_load(&c.stop) ? XN_INTERRUPTED : XN_OK;
     }
 #endif
     xn_worker worker = {.thread = 0, .crew = &c};
-    for (int64_t i = 0; i < work.jobs; i++) run_one(&worker, i);
+    work(&worker);
     return atomic_load(&c.stop) ? XN_INTERRUPTED : XN_OK;
 }
