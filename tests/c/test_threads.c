@@ -7,6 +7,7 @@
 #include <inttypes.h>
 #include <math.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -201,6 +202,31 @@ static void check_team_asks(int kind, int size) {
     if (status != (asked ? XN_INTERRUPTED : XN_OK)) fail("status %d, asked %d times", (int)status, asked);
 }
 
+/* One of two long jobs goes on until it is stopped, when the caller has nothing left to do: it asks all the same. */
+
+static atomic_int begun;
+
+static void lopsided(void *context, int64_t job, xn_worker *worker) {
+    (void)context, (void)job;
+    const int mine = xn_worker_thread(worker) == 0;
+    if (!mine) atomic_store(&begun, 1);
+    for (int i = 0; i < 20000; i++) { /* at most: a wrong library shall not hang */
+        if (mine ? atomic_load(&begun) || xn_threads(2) < 2 : xn_worker_stops(worker, 1)) return;
+        usleep(1000);
+    }
+}
+
+static void check_waiting(void) {
+    describe("a caller that waits for a long job of another thread");
+    stop_at = 1;
+    asked = 0;
+    atomic_store(&begun, 0);
+    const xn_work all = {2, 1 << 24, 2, ask};
+    const xn_status status = xn_run_jobs(all, lopsided, NULL);
+    if (atomic_load(&begun) && (status != XN_INTERRUPTED || asked != 1))
+        fail("status %d, asked %d times", (int)status, asked);
+}
+
 static void check_interrupted(void) {
     is_caller = 1;
     for (int kind = 0; kind < (int)(sizeof kinds / sizeof kinds[0]); kind++)
@@ -208,6 +234,7 @@ static void check_interrupted(void) {
             check_asks(kind, size, kind % 2 ? XN_FLOAT32 : XN_FLOAT16);
             check_team_asks(kind, size);
         }
+    check_waiting();
     stop_at = 1;
     describe("labels of many rows");
     static const int8_t labels[1] = {1};
