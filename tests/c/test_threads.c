@@ -211,19 +211,20 @@ static void lopsided(void *context, int64_t job, xn_worker *worker) {
     const int mine = xn_worker_thread(worker) == 0;
     if (!mine) atomic_store(&begun, 1);
     for (int i = 0; i < 20000; i++) { /* at most: a wrong library shall not hang */
-        if (mine ? atomic_load(&begun) || xn_threads(2) < 2 : xn_worker_stops(worker, 1)) return;
+        if (mine ? atomic_load(&begun) : xn_worker_stops(worker, 1)) return;
         usleep(1000);
     }
 }
 
 static void check_waiting(void) {
     describe("a caller that waits for a long job of another thread");
+    if (xn_threads(2) < 2) return;
     stop_at = 1;
     asked = 0;
     atomic_store(&begun, 0);
     const xn_work all = {2, 1 << 24, 2, ask};
     const xn_status status = xn_run_jobs(all, lopsided, NULL);
-    if (atomic_load(&begun) && (status != XN_INTERRUPTED || asked != 1))
+    if (!atomic_load(&begun) || status != XN_INTERRUPTED || asked != 1)
         fail("status %d, asked %d times", (int)status, asked);
 }
 
