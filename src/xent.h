@@ -5,6 +5,8 @@
  * (outer, inner) position, numbered outer * inner_size + inner. Strides count elements, and may be zero
  * or negative for what is read. Pointers have the alignment of their type.
  *
+ * A calling thread needs 192 KB of stack.
+ *
  * Nothing is written before the labels of all rows are known to be in range, and nothing outside of the
  * outputs. Results do not depend on the number of threads. */
 #ifndef XENT_H

@@ -71,10 +71,12 @@ CALLS: dict[str, Callable[[], Callable[[int], object]]] = {
 
 
 def interrupt(call: Callable[[], object], after: float) -> float | None:
-    """Seconds from a Ctrl-C, `after` seconds from now, until a call has raised it; None if it had ended before."""
-    sent = []
+    """Seconds from a Ctrl-C, `after` seconds from its beginning, until a call has raised it; None if it had ended before."""
+    sent: list[float] = []
+    begun = threading.Event()
 
     def send() -> None:
+        begun.wait()
         time.sleep(after)
         sent.append(time.perf_counter())
         os.kill(os.getpid(), signal.SIGINT)
@@ -83,6 +85,7 @@ def interrupt(call: Callable[[], object], after: float) -> float | None:
     sender.start()
     seconds = None
     try:
+        begun.set()
         call()
     except KeyboardInterrupt:
         seconds = time.perf_counter() - sent[0]

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from processes import LARGE, last_line
 
 import xent_native as xn
+from xent_native import _copy
 
 # One process for all kinds: the signal goes to the process, and pytest shall not see it.
 ALL_KINDS = """
@@ -151,3 +153,42 @@ def test_interrupted_calls_keep_no_memory():
     if not Path("/proc/self/statm").exists():
         pytest.skip("reads the memory of a Linux process")
     assert last_line(LARGE, code) == "True True True"
+
+
+# Copies, of arrays that C cannot walk or of another dtype: NumPy itself never looks for signals.
+
+ODD = {
+    "one piece": np.arange(5.0),
+    "long": np.arange(1000, dtype=">i4"),
+    "matrix": np.arange(600.0).reshape(20, 30),
+    "few long rows": np.arange(600.0).reshape(2, 300),
+    "one long row": np.arange(600.0).reshape(1, 600),
+    "Fortran": np.asfortranarray(np.arange(600.0).reshape(20, 30)),
+    "reversed": np.arange(600.0).reshape(20, 30)[::-1, ::-2],
+    "odd steps": np.arange(1200.0).reshape(10, 8, 15)[::3, 1:, ::2],
+    "broadcast": np.broadcast_to(np.arange(9.0), (30, 40, 9)),
+    "misaligned": np.arange(2401, dtype=np.uint8)[1:].view(np.float64).reshape(30, 10),
+    "empty": np.zeros((3, 0, 4)),
+    "scalar": np.array(3.0),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+@pytest.mark.parametrize("order", ["C", "K"])
+def test_copies_are_made_in_pieces(name, order, monkeypatch):
+    """Each small enough, and together what NumPy's own copy is, its strides included."""
+    array, sizes, copyto = ODD[name], [], np.copyto
+
+    def counted(to, given, **options):
+        sizes.append(given.size)
+        copyto(to, given, **options)
+
+    monkeypatch.setattr(_copy, "PIECE", 50)
+    monkeypatch.setattr(np, "copyto", counted)
+    copy = _copy.converted(array, np.float32, order=order)
+    monkeypatch.undo()
+    want = array.astype(np.float32, order=order)
+    assert np.array_equal(copy, want)
+    assert (copy.dtype, copy.strides, copy.flags.aligned) == (want.dtype, want.strides, True)
+    assert max(sizes) <= 50
+    assert sum(sizes) == array.size
