@@ -71,7 +71,7 @@ CALLS: dict[str, Callable[[], Callable[[int], object]]] = {
 
 
 def interrupt(call: Callable[[], object], after: float) -> float | None:
-    """Seconds from a Ctrl-C, `after` seconds from its beginning, until a call has raised it; None if it had ended before."""
+    """Seconds from a Ctrl-C, `after` seconds after a call began, until the call has raised it; None if it had ended."""
     sent: list[float] = []
     begun = threading.Event()
 

@@ -167,7 +167,7 @@ ODD = {
     "reversed": np.arange(600.0).reshape(20, 30)[::-1, ::-2],
     "odd steps": np.arange(1200.0).reshape(10, 8, 15)[::3, 1:, ::2],
     "broadcast": np.broadcast_to(np.arange(9.0), (30, 40, 9)),
-    "misaligned": np.arange(2401, dtype=np.uint8)[1:].view(np.float64).reshape(30, 10),
+    "misaligned": np.ones(2401, np.uint8)[1:].view(np.float64).reshape(30, 10),
     "empty": np.zeros((3, 0, 4)),
     "scalar": np.array(3.0),
 }
