@@ -5,6 +5,8 @@
  * (outer, inner) position, numbered outer * inner_size + inner. Strides count elements, and may be zero
  * or negative for what is read. Pointers have the alignment of their type.
  *
+ * A calling thread needs 192 KB of stack.
+ *
  * Nothing is written before the labels of all rows are known to be in range, and nothing outside of the
  * outputs. Results do not depend on the number of threads. */
 #ifndef XENT_H
@@ -101,7 +103,8 @@ typedef struct {
     double alpha; /* factor of every loss, or as `binary` says */
 
     int n_threads; /* 0: as many as OpenMP and the cgroup allow */
-    int (*interrupted)(void); /* asked between chunks of a long call, from the calling thread; may be NULL */
+    int (*interrupted)(void); /* asked from the calling thread, after each 131072 elements that it has seen: often;
+                               * may be NULL */
 
     /* Outputs. grad may be the input itself, and so may prob or log_prob if it is the only output with
      * classes; otherwise nothing may overlap. */
@@ -138,11 +141,13 @@ const char *xn_isa(void);
 xn_status xn_set_isa(const char *name); /* not while another thread computes */
 const char *xn_kernel_name(int index); /* NULL ends the list */
 
-/* Call once before any other function, and before the process forks: from then on a child runs serially. */
+/* Call once before any other function, and before the process forks: from then on a child runs serially. Reads the
+ * CPU quota of the process's control groups, which is not read again. */
 void xn_init(void);
 
 int xn_has_openmp(void);
 int xn_max_threads(void); /* what n_threads = 0 means now */
-int xn_threads(int asked); /* what n_threads = `asked` comes to now, in a call that is large enough */
+int xn_threads(int asked); /* what n_threads = `asked` comes to now, in a call that is large enough, from this thread;
+                            * the system may refuse some of them */
 
 #endif

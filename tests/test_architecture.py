@@ -22,6 +22,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # A module or a subpackage may import, when it is loaded, only those of lower layers.
 LAYERS = {
+    "_copy": 0,
     "_core": 0,
     "_foreign": 0,
     "_problem": 1,

@@ -88,6 +88,7 @@ def run_ctest(folder):
     output = run(find_tool("ctest"), "--test-dir", folder, *options)
     assert "100% tests passed" in output
     assert "kernels: 0 failures" in output
+    assert "threads: 0 failures" in output
     assert len(re.findall("core: 0 failures", output)) == 2
     return output
 

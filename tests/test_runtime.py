@@ -1,19 +1,17 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Threads and instruction sets: settings, their precedence and reach; and the ways a process may run us."""
+"""Threads and instruction sets: settings, their precedence and reach."""
 
 from __future__ import annotations
 
 import contextvars
 import os
-import subprocess
-import sys
-import textwrap
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 from conftest import ISAS
+from processes import last_line, python
 
 import xent_native as xn
 from xent_native import runtime
@@ -21,25 +19,6 @@ from xent_native import runtime
 pytestmark = pytest.mark.usefixtures("free_threads")
 NO_COUNTS = [0, -1, 1.5, "2", True, [2], float("nan")]
 needs_openmp = pytest.mark.skipif(not runtime.config()["openmp"], reason="this build has one thread")
-
-
-def python(code: str, **environment: str) -> subprocess.CompletedProcess:
-    """Another process; only the last line of its output is ours to judge."""
-    clean = {key: value for key, value in os.environ.items() if not key.startswith(("XENT_", "OMP_"))}
-    return subprocess.run(
-        [sys.executable, "-W", "error", "-c", textwrap.dedent(code)],
-        env={**clean, **environment},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-
-
-def last_line(code: str, **environment: str) -> str:
-    done = python(code, **environment)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.splitlines()[-1]
 
 
 def asked() -> int:
@@ -124,16 +103,6 @@ def test_concurrent_contexts_do_not_mix():
             assert found == [count] * 100
 
 
-def test_calls_from_many_threads(rng):
-    """Each gets its own result, whether the calls open threads of their own or not."""
-    inputs = [rng.standard_normal((2000 + 100 * i, 40)) for i in range(8)]
-    expected = [xn.softmax(x, n_threads=1) for x in inputs]
-    with ThreadPoolExecutor(8) as pool:
-        for _ in range(3):
-            for result, want in zip(pool.map(xn.softmax, inputs), expected, strict=True):
-                assert result.tobytes() == want.tobytes()
-
-
 @needs_openmp
 def test_openmp_decides_when_nothing_is_set():
     xn.set_num_threads(None)
@@ -205,84 +174,3 @@ def test_environment_with_a_wrong_isa():
     assert done.returncode != 0
     assert "ValueError: XENT_NATIVE_ISA: instruction set must be one of" in done.stderr
     assert "got 'avx1024'" in done.stderr
-
-
-LARGE = """
-    import numpy as np, xent_native as xn
-    x = np.random.default_rng(0).standard_normal((20000, 20))
-    y = np.zeros(20000, int)
-    expected = xn.sparse_categorical_crossentropy(y, x, True, n_threads=2)
-    def same():
-        return bool((xn.sparse_categorical_crossentropy(y, x, True, n_threads=2) == expected).all())
-"""
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-def test_forked_child():
-    """After a parent that has used threads: GNU's OpenMP would wait for ever."""
-    code = """
-    import os, signal, warnings
-    warnings.simplefilter("ignore")  # newer Pythons warn of forks beside threads: that is the case tested
-    child = os.fork()
-    if child == 0:
-        signal.alarm(60)  # a child that waits for ever shall not outlive the test
-        os._exit(0 if same() and xn.get_num_threads() == 1 else 1)
-    assert same()
-    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
-    """
-    assert last_line(LARGE + code) == "0"
-
-
-def test_pool_of_threads_in_a_fresh_process():
-    code = """
-    from concurrent.futures import ThreadPoolExecutor
-    with ThreadPoolExecutor(4) as pool:
-        print(all(pool.map(lambda _: same(), range(20))))
-    """
-    assert last_line(LARGE + code) == "True"
-
-
-def test_at_interpreter_exit():
-    code = """
-    import atexit
-    atexit.register(lambda: print(same()))
-    class Last:
-        def __del__(self, softmax=xn.softmax):
-            softmax([0.0])
-    last = Last()
-    """
-    assert last_line(LARGE + code) == "True"
-
-
-@pytest.mark.parametrize("error", ["KeyboardInterrupt", "ValueError"])
-def test_a_signal_stops_a_long_call(error):
-    """The helper gets the interpreter only when the call has given it up: the signal comes while C runs.
-
-    The call would go through 2^32 elements that are one row in memory. It ends at the next look at pending
-    signals, so the error is raised in the line of the call, not in a line of the package before it. An error that
-    a handler raises is the user's, even if the library raises some of the same kind.
-    """
-    code = """
-    import signal, sys, threading, traceback
-    import numpy as np, xent_native as xn
-    x = np.broadcast_to(np.zeros(4096, np.float32), (1 << 20, 4096))
-    y = np.zeros(1 << 20, np.uint8)
-    go = threading.Event()
-    def helper():
-        go.wait()
-        signal.raise_signal(signal.SIGINT)
-    thread = threading.Thread(target=helper)
-    thread.start()
-    sys.setswitchinterval(1000)
-    def handler(number, frame):
-        raise ERROR("stop")
-    signal.signal(signal.SIGINT, handler)
-    try:
-        go.set()
-        xn.sparse_categorical_crossentropy(y, x, True)
-        print("finished")
-    except ERROR as error:
-        print("interrupted in", traceback.extract_tb(error.__traceback__)[-1].name)
-    thread.join()
-    """
-    assert last_line(code.replace("ERROR", error)).startswith("interrupted in")

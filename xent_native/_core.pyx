@@ -8,6 +8,9 @@ nothing passed to this module can make C read or write out of bounds. Users meet
 in _problem.py; but plain_cross_entropy takes the calls that need none of them.
 """
 
+import os
+import threading
+
 import numpy
 
 from cpython.buffer cimport PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
@@ -17,12 +20,22 @@ from libc.string cimport memset
 
 cdef extern from "Python.h":
     int PyErr_CheckSignals() noexcept  # the exception that it sets stays pending until cross_entropy raises it
+    unsigned long PyThread_get_thread_ident() noexcept nogil
+
+cdef extern from "<time.h>" nogil:
+    struct timespec:
+        long long tv_sec
+        long tv_nsec
+    int timespec_get(timespec *, int) noexcept
+    int TIME_UTC
 
 cdef enum:
     MAX_BUFFERS = 12
     CACHE_LINE = 64
     LARGE_BYTES = 1 << 22  # from here on a few microseconds for an aligned array are nothing
     SHORT_CALL = 4096  # elements: a few microseconds, in which no other thread would get far
+
+cdef double ASK_SECONDS = 0.02  # between two looks for signals
 
 cdef enum:  # what plain_cross_entropy computes; those before PLAIN_KL warn of a single class
     PLAIN_SPARSE
@@ -68,7 +81,21 @@ cdef dict stored = STORED, integers = INTEGERS, reductions = REDUCTIONS
 cdef object ndarray = numpy.ndarray, empty = numpy.empty
 
 
+# Python's signal handlers run in its main thread, which alone is interrupted. Only that thread uses `asked`.
+cdef unsigned long main_thread = 0
+cdef double asked = 0  # when it last looked for signals, in seconds
+
+
+def note_main_thread():
+    """Takes the calling thread for the main one: it is, in a process that was just forked."""
+    global main_thread
+    main_thread = PyThread_get_thread_ident()
+
+
 xn_init()
+main_thread = threading.main_thread().ident
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=note_main_thread)
 
 
 class LabelError(Exception):
@@ -85,6 +112,16 @@ cdef struct Shape:
 
 
 cdef int interrupted() noexcept nogil:
+    """Whether a signal's handler has raised an exception. C asks often; the GIL, which others may hold for 5 ms, is
+    taken at intervals."""
+    global asked
+    cdef timespec now
+    cdef double seconds
+    timespec_get(&now, TIME_UTC)
+    seconds = now.tv_sec + 1e-9 * now.tv_nsec
+    if 0 <= seconds - asked < ASK_SECONDS:
+        return 0
+    asked = seconds
     with gil:
         return PyErr_CheckSignals()
 
@@ -188,7 +225,8 @@ cdef operation softmax_operation(xn_problem *p, bint from_logits) noexcept:
 cdef xn_status run(xn_problem *p, operation call) except? XN_INTERRUPTED:
     """Calls C, without the GIL unless the call is short. An interruption and a lack of memory become exceptions here."""
     cdef xn_status status
-    p.interrupted = interrupted
+    if PyThread_get_thread_ident() == main_thread:  # else NULL: a daemon thread must not wait for the GIL inside of C
+        p.interrupted = interrupted
     if p.outer * p.inner * p.classes < SHORT_CALL:
         status = call(p)
     else:

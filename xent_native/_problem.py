@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from . import _core, _foreign
+from ._copy import converted
 from ._core import FLOATS, INTEGERS, REDUCTIONS
 
 
@@ -45,8 +46,8 @@ def prediction(value: Any, name: str = "y_pred") -> tuple[np.ndarray, np.dtype]:
         raise TypeError(f"{name} must be float64 or smaller; got {array.dtype}")
     if array.dtype.kind == "f" or _is_small_float(array.dtype):  # the other byte order
         native = array.dtype.newbyteorder("=")
-        return array.astype(native), native
-    return array.astype(np.float64), np.dtype(np.float64)
+        return converted(array, native), native
+    return converted(array, np.float64), np.dtype(np.float64)
 
 
 def computed(dtype: np.dtype) -> np.dtype:
@@ -84,7 +85,7 @@ def passable(array: np.ndarray, axis: int) -> np.ndarray:
     flags = array.flags
     if flags.aligned and (flags.c_contiguous or _core.collapses(array, axis)):
         return array
-    return np.require(array, requirements=["C", "A"])
+    return converted(array, order="C")
 
 
 def row_shape(array: np.ndarray, axis: int) -> tuple[int, ...]:
@@ -99,7 +100,7 @@ def integers(name: str, value: Any) -> np.ndarray:
     if array.dtype in INTEGERS:
         return array
     if array.dtype.kind in "iu":  # the other byte order
-        return array.astype(array.dtype.newbyteorder("="))
+        return converted(array, array.dtype.newbyteorder("="))
     if array.size == 0 and not isinstance(value, np.ndarray):
         return array.astype(np.int64)
     raise TypeError(f"{name} must hold integer class indices; got dtype {array.dtype}")
@@ -116,11 +117,7 @@ def labels(value: Any, x: np.ndarray, axis: int) -> np.ndarray:
             raise ValueError(
                 f"y_true must have shape {rows}, that of y_pred {x.shape} without axis {axis}; got {array.shape}"
             )
-    return (
-        array
-        if array.flags.c_contiguous and array.flags.aligned
-        else np.require(array, requirements=["C", "A"])
-    )
+    return array if array.flags.c_contiguous and array.flags.aligned else converted(array, order="C")
 
 
 def targets(value: Any, x: np.ndarray, axis: int) -> np.ndarray:
@@ -131,17 +128,17 @@ def targets(value: Any, x: np.ndarray, axis: int) -> np.ndarray:
     if array.dtype == x.dtype:
         return passable(array, axis)
     with np.errstate(all="ignore"):
-        converted = array.astype(x.dtype)
-        if x.dtype.itemsize == 2 and not _is_same(converted, array):
-            converted = array.astype(np.float32)
-    return passable(converted, axis)
+        copy = converted(array, x.dtype)
+        if x.dtype.itemsize == 2 and not _is_same(copy, array):
+            copy = converted(array, np.float32)
+    return passable(copy, axis)
 
 
-def _is_same(converted: np.ndarray, array: np.ndarray) -> bool:
+def _is_same(copy: np.ndarray, array: np.ndarray) -> bool:
     """Whether a conversion has lost nothing; in pieces, which stay in the cache."""
     step = max(1, 65536 * len(array) // max(1, array.size))
     pieces = (slice(start, start + step) for start in range(0, len(array), step))
-    return all(np.array_equal(converted[piece].astype(array.dtype), array[piece]) for piece in pieces)
+    return all(np.array_equal(copy[piece].astype(array.dtype), array[piece]) for piece in pieces)
 
 
 def sample_weights(value: Any, x: np.ndarray, axis: int) -> np.ndarray | None:
@@ -150,15 +147,11 @@ def sample_weights(value: Any, x: np.ndarray, axis: int) -> np.ndarray | None:
         return None
     array = as_array("sample_weight", value)
     if array.dtype not in FLOATS:
-        array = array.astype(np.float64)
+        array = converted(array, np.float64)
     rows = row_shape(x, axis)
     if array.shape != rows:
         array = _fit_weights(array, rows)
-    return (
-        array
-        if array.flags.c_contiguous and array.flags.aligned
-        else np.require(array, requirements=["C", "A"])
-    )
+    return array if array.flags.c_contiguous and array.flags.aligned else converted(array, order="C")
 
 
 def _fit_weights(array: np.ndarray, rows: tuple[int, ...]) -> np.ndarray:

@@ -51,7 +51,8 @@ def set_num_threads(n: int | None) -> None:
     ----------
     n : int or None
         At least 1. None goes back to the default: as many as OpenMP would use
-        (``OMP_NUM_THREADS``, threadpoolctl), no more than the cgroup's CPU quota allows.
+        (``OMP_NUM_THREADS``, threadpoolctl), no more than the cgroup's CPU quota allowed when the
+        package was imported.
 
     Raises
     ------
@@ -62,7 +63,9 @@ def set_num_threads(n: int | None) -> None:
     -----
     An argument ``n_threads=`` goes first, then :func:`threads`, then this setting, then the
     environment variable ``XENT_NATIVE_NUM_THREADS``. Results never depend on it. A call of less than
-    about 40,000 elements runs on one thread whatever the setting.
+    about 40,000 elements runs on one thread whatever the setting, and so does every call in a forked
+    process. threadpoolctl's limits hold for the thread that sets them; this setting holds for all. Where
+    the system refuses threads (``RLIMIT_NPROC``, ``pids.max``, no memory), a call runs on those that it got.
 
     Examples
     --------

@@ -28,16 +28,18 @@ static int64_t first_row(const xn_problem *p, xn_span span) {
     return span.outer * p->inner + span.inner;
 }
 
-static void run_segment(void *context, int64_t job, int thread) {
-    (void)thread;
+static void run_segment(void *context, int64_t job, xn_worker *worker) {
     const long_rows *l = context;
     const xn_problem *p = l->p;
     const int64_t segment = job % l->segments, from = segment * XN_SEGMENT;
     const xn_span span = xn_span_of(&l->plan, job / l->segments);
     const int size = xn_element_size(p->dtype), real_size = p->dtype == XN_FLOAT64 ? 8 : 4;
     double weight[XN_ROW_TILE], loss[XN_ROW_TILE];
+    if (xn_worker_stops(worker, XN_SEGMENT)) return;
     xn_tile tile;
     xn_fill_tile(p, &l->plan, span, &tile, NULL, weight);
+    tile.stops = xn_worker_stops;
+    tile.worker = worker;
     tile.grad_scale = l->grad_scale;
     tile.loss = p->target.data ? loss : NULL;
     tile.classes = p->classes - from < XN_SEGMENT ? p->classes - from : XN_SEGMENT;
@@ -72,7 +74,7 @@ static xn_status run_long_rows(xn_problem *p) {
     const xn_work work = {tiles * segments, tile_rows * XN_SEGMENT, p->n_threads, p->interrupted};
     status = xn_run_jobs(work, run_segment, &l);
     double *losses = l.sums + rows * segments;
-    for (int64_t row = 0; row < rows; row++) losses[row] = xn_sum(l.sums + row * segments, segments);
+    for (int64_t row = 0; status == XN_OK && row < rows; row++) losses[row] = xn_sum(l.sums + row * segments, segments);
     for (int64_t tile = 0; status == XN_OK && p->loss.data && tile < tiles; tile++) {
         const xn_span span = xn_span_of(&l.plan, tile);
         xn_store_rows(&p->loss, &l.plan, span, losses + first_row(p, span));

@@ -15,16 +15,30 @@ const xn_kernel_table *xn_kernels(void);
 enum { XN_LEVEL_BASELINE, XN_LEVEL_AVX2, XN_LEVEL_AVX512 };
 int xn_cpu_level(void);
 
-/* tiles.c: runs job(context, 0 .. jobs - 1, thread), each once, in any order, on any thread. Threads count from 0 and
+/* quota.c: CPUs that the control groups allow, rounded up; 0: no limit known. `root` stands before the absolute paths
+ * that it reads: "", but for tests. */
+int xn_read_quota(const char *root);
+
+/* threads.c, for the parallel region: how many of `wanted` threads, up to xn_threads(...), the region can have.
+ * Thread 0 says in the region how many it has. */
+int xn_open_team(int wanted);
+void xn_team_is_open(int size);
+
+/* tiles.c: runs job(context, 0 .. jobs - 1, worker), each once, in any order, on any thread. Threads count from 0 and
  * are fewer than xn_threads(work.n_threads) + 1. */
-typedef void xn_job(void *context, int64_t job, int thread);
+typedef struct xn_worker xn_worker;
+typedef void xn_job(void *context, int64_t job, xn_worker *worker);
 typedef struct {
     int64_t jobs;
     int64_t elements_per_job;
     int n_threads;
     int (*interrupted)(void);
 } xn_work;
-xn_status xn_run_jobs(xn_work work, xn_job *job, void *context);
+xn_status xn_run_jobs(xn_work all, xn_job *job, void *context);
+int xn_worker_thread(const xn_worker *worker);
+/* Whether a job shall leave at once: asked before each piece of it, with the elements that the piece has. A piece has
+ * at most a few hundred thousand: see ASK_ELEMENTS. */
+int xn_worker_stops(xn_worker *worker, int64_t elements);
 
 /* rows.c: the rows of a problem, in runs whose addresses are equally spaced, cut into tiles, and tiles
  * into jobs. What is cut where depends on the problem alone: that makes sums independent of threads. */

@@ -124,15 +124,17 @@ static void check_span(const check_context *c, xn_span span, checked *result) {
     }
 }
 
-static void check_job(void *context, int64_t job, int thread) {
-    (void)thread;
+static void check_job(void *context, int64_t job, xn_worker *worker) {
     const check_context *c = context;
     checked *result = c->results + job;
     const int64_t tiles = c->plan.runs * c->plan.tiles_per_run;
     const int64_t first = job * c->plan.tiles_per_job;
     result->bad_row = -1;
-    for (int64_t tile = first; tile < tiles && tile < first + c->plan.tiles_per_job; tile++)
-        check_span(c, xn_span_of(&c->plan, tile), result);
+    for (int64_t tile = first; tile < tiles && tile < first + c->plan.tiles_per_job; tile++) {
+        const xn_span span = xn_span_of(&c->plan, tile);
+        if (xn_worker_stops(worker, span.rows)) return;
+        check_span(c, span, result);
+    }
 }
 
 static xn_status run_check(xn_problem *p, check_context *c, xn_count *count) {

@@ -136,6 +136,7 @@ typedef struct {
     double *sums;  /* [jobs] */
     char *scratch; /* [threads][scratch_bytes], or NULL */
     int64_t scratch_bytes;
+    int n_threads;
 } rows_context;
 
 /* Long rows are visited twice for their gradient, or for a shape; in a scratch they leave their exponentials. It is
@@ -148,11 +149,12 @@ static void find_scratch(rows_context *c) {
     const int threads = xn_threads(p->n_threads); /* asks the system: not for small calls */
     const int64_t share = SCRATCH_BYTES / threads / 64 * 64;
     if (share <= 2 * XN_KEPT_BYTES) return;
+    c->n_threads = threads; /* and no more, should there be more CPUs a moment later */
     c->scratch_bytes = whole < share ? (whole + 63) / 64 * 64 : share;
     c->scratch = malloc((size_t)(threads * c->scratch_bytes));
 }
 
-static double run_tile(const rows_context *c, xn_span span, int thread) {
+static double run_tile(const rows_context *c, xn_span span, xn_worker *worker) {
     int64_t label[XN_ROW_TILE];
     double weight[XN_ROW_TILE], loss[XN_ROW_TILE], lse[XN_ROW_TILE];
     const int has_targets = c->p->labels.data || c->p->target.data;
@@ -160,9 +162,11 @@ static double run_tile(const rows_context *c, xn_span span, int thread) {
     xn_fill_tile(c->p, &c->plan, span, &tile, label, weight);
     tile.grad_scale = c->grad_scale;
     if (c->scratch) {
-        tile.scratch = c->scratch + thread * c->scratch_bytes;
+        tile.scratch = c->scratch + xn_worker_thread(worker) * c->scratch_bytes;
         tile.scratch_bytes = c->scratch_bytes;
     }
+    tile.stops = xn_worker_stops;
+    tile.worker = worker;
     tile.loss = has_targets ? loss : NULL;
     tile.lse = c->p->lse.data ? lse : NULL;
     c->kernel(&tile);
@@ -171,12 +175,15 @@ static double run_tile(const rows_context *c, xn_span span, int thread) {
     return has_targets ? xn_tile_sum(loss, span.rows) : 0;
 }
 
-static void run_job(void *context, int64_t job, int thread) {
+static void run_job(void *context, int64_t job, xn_worker *worker) {
     const rows_context *c = context;
     const int64_t tiles = c->plan.runs * c->plan.tiles_per_run, first = job * c->plan.tiles_per_job;
     double sum = 0;
-    for (int64_t tile = first; tile < tiles && tile < first + c->plan.tiles_per_job; tile++)
-        sum += run_tile(c, xn_span_of(&c->plan, tile), thread);
+    for (int64_t tile = first; tile < tiles && tile < first + c->plan.tiles_per_job; tile++) {
+        const xn_span span = xn_span_of(&c->plan, tile);
+        if (xn_worker_stops(worker, span.rows * c->p->classes)) return;
+        sum += run_tile(c, span, worker);
+    }
     c->sums[job] = sum;
 }
 
@@ -197,13 +204,13 @@ xn_status xn_run_rows(xn_problem *p, xn_kernel *kernel) {
     const double divisor = xn_divisor(p->reduction, &count);
     const double scale = divisor == 0 ? 0 : 1 / divisor;
     double few[8], *many = NULL;
-    rows_context c = {p, kernel, xn_plan_rows(p, tile_rows(p)), scale, few, NULL, 0};
+    rows_context c = {p, kernel, xn_plan_rows(p, tile_rows(p)), scale, few, NULL, 0, p->n_threads};
     if (c.plan.jobs > (int64_t)(sizeof few / sizeof few[0])) {
         c.sums = many = malloc((size_t)c.plan.jobs * sizeof(double));
         if (!many) return XN_NO_MEMORY;
     }
     find_scratch(&c);
-    const xn_work work = {c.plan.jobs, c.plan.elements_per_job, p->n_threads, p->interrupted};
+    const xn_work work = {c.plan.jobs, c.plan.elements_per_job, c.n_threads, p->interrupted};
     const xn_status status = xn_run_jobs(work, run_job, &c);
     const double sum = status == XN_OK ? xn_sum(c.sums, c.plan.jobs) : 0;
     p->reduced = divisor == 0 ? 0 : sum / divisor;

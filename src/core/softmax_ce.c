@@ -21,20 +21,22 @@ static xn_tile segment_of(const wide_row *w, int64_t segment) {
     return tile;
 }
 
-static void scan_segment(void *context, int64_t segment, int thread) {
-    (void)thread;
+static void scan_segment(void *context, int64_t segment, xn_worker *worker) {
     const wide_row *w = context;
+    if (xn_worker_stops(worker, XN_SEGMENT)) return;
     xn_tile tile = segment_of(w, segment);
     tile.part = w->parts + segment;
     w->kernels->softmax_ce_scan[w->p->dtype](&tile);
 }
 
-static void write_segment(void *context, int64_t segment, int thread) {
-    (void)thread;
-    const wide_row *w = context;
+static void write_one(const wide_row *w, int64_t segment) {
     xn_tile tile = segment_of(w, segment);
     if (segment > 0) tile.loss = tile.lse = NULL;
     w->kernels->softmax_ce_write[w->p->dtype](&tile);
+}
+
+static void write_segment(void *context, int64_t segment, xn_worker *worker) {
+    if (!xn_worker_stops(worker, XN_SEGMENT)) write_one(context, segment);
 }
 
 static xn_status run_wide_row(wide_row *w, const xn_plan *plan, int64_t row, double grad_scale, double *loss) {
@@ -57,7 +59,7 @@ static xn_status run_wide_row(wide_row *w, const xn_plan *plan, int64_t row, dou
     if (planes) {
         status = xn_run_jobs(work, write_segment, w);
     } else {
-        write_segment(w, 0, 0);
+        write_one(w, 0);
     }
     if (status == XN_OK && p->loss.data) xn_store_rows(&p->loss, plan, span, loss);
     if (status == XN_OK && p->lse.data) xn_store_rows(&p->lse, plan, span, &lse);
@@ -74,10 +76,8 @@ static xn_status run_wide_rows(xn_problem *p, const xn_kernel_table *k) {
     wide_row w = {.kernels = k, .p = p, .parts = calloc((size_t)segments, sizeof(xn_part))};
     double *losses = calloc((size_t)rows, sizeof(double));
     if (!w.parts || !losses) status = XN_NO_MEMORY;
-    for (int64_t row = 0; status == XN_OK && row < rows; row++) {
+    for (int64_t row = 0; status == XN_OK && row < rows; row++)
         status = run_wide_row(&w, &plan, row, divisor == 0 ? 0 : 1 / divisor, losses + row);
-        if (status == XN_OK && p->interrupted && p->interrupted()) status = XN_INTERRUPTED;
-    }
     p->reduced = divisor == 0 || status != XN_OK ? 0 : xn_sum(losses, rows) / divisor;
     free(losses);
     free(w.parts);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Threads: the only parallel region of the library. */
+/* Jobs on threads: the only parallel region of the library, and how a long call is interrupted. */
 #include <stdatomic.h>
 
 #include "core.h"
@@ -8,145 +8,133 @@
 #include <omp.h>
 #endif
 #if defined(_OPENMP) && !defined(_WIN32)
-#define XN_GUARDS_FORK 1
+#define XN_WAITS 1
 #include <pthread.h>
-#endif
-#ifdef __linux__
-#include <stdio.h>
-#include <string.h>
+#include <time.h>
 #endif
 
 enum {
-    SERIAL_ELEMENTS = 40000,    /* below this a region costs more than it saves: it takes about 14 us to open */
-    ASK_ELEMENTS = 1 << 22,     /* a thread's work between two looks at `interrupted`: at most tens of milliseconds */
-    MOST_THREADS_AT_LEAST = 8   /* a caller may ask for more threads than there are CPUs, but not for any number */
+    SERIAL_ELEMENTS = 40000, /* below this a region costs more than it saves: it takes about 14 us to open */
+    ASK_ELEMENTS = 1 << 17,  /* a thread's work between two looks at `interrupted`: at most tens of milliseconds */
+    LONG_JOB = 1 << 20,      /* elements from which on the caller does not wait for other threads without asking, */
+    ASK_NANOSECONDS = 20000000 /* but at such intervals */
 };
 
-int xn_has_openmp(void) {
-#ifdef _OPENMP
-    return 1;
-#else
-    return 0;
-#endif
-}
-
-#ifdef _OPENMP
-
-/* CPUs that the cgroup's quota allows, rounded up; OpenMP does not ask. 0: no limit known. */
-static int read_quota(void) {
-    int cpus = 0;
-#ifdef __linux__
-    FILE *file = fopen("/sys/fs/cgroup/cpu.max", "r");
-    long long quota, period;
-    if (file) {
-        if (fscanf(file, "%lld %lld", &quota, &period) == 2 && quota > 0 && period > 0)
-            cpus = (int)((quota + period - 1) / period < 4096 ? (quota + period - 1) / period : 4096);
-        fclose(file);
-    }
-#endif
-    return cpus;
-}
-
-#ifdef XN_GUARDS_FORK
-/* GNU's OpenMP deadlocks in a forked child whose parent has run a parallel region: the child stays serial. */
-static int forked;
-static int quota;
-static pthread_once_t once = PTHREAD_ONCE_INIT;
-
-static void after_fork(void) {
-    forked = 1;
-}
-
-static void prepare(void) {
-    quota = read_quota();
-    pthread_atfork(NULL, NULL, after_fork);
-}
-
-void xn_init(void) {
-    pthread_once(&once, prepare);
-}
-
-static int cpus_allowed(void) {
-    xn_init(); /* in case that the caller did not */
-    return forked ? 1 : quota;
-}
-#else
-void xn_init(void) {
-}
-
-static int cpus_allowed(void) {
-    return read_quota();
-}
-#endif
-
-int xn_max_threads(void) {
-    const int openmp = omp_get_max_threads(), allowed = cpus_allowed();
-    return allowed > 0 && allowed < openmp ? allowed : openmp;
-}
-
-int xn_threads(int asked) {
-    if (cpus_allowed() == 1) return 1;
-    const int threads = asked > 0 ? asked : xn_max_threads(), cpus = omp_get_num_procs();
-    const int most = cpus < MOST_THREADS_AT_LEAST ? MOST_THREADS_AT_LEAST : cpus;
-    return threads < most ? threads : most;
-}
-
-static int threads_for(const xn_work *work) {
-    if (work->jobs < 2 || work->jobs * work->elements_per_job < SERIAL_ELEMENTS) return 1;
-    const int threads = xn_threads(work->n_threads);
-    return threads < work->jobs ? threads : (int)work->jobs;
-}
-
-#else
-
-void xn_init(void) {
-}
-
-int xn_max_threads(void) {
-    return 1;
-}
-
-int xn_threads(int asked) {
-    (void)asked;
-    return 1;
-}
-
-static int threads_for(const xn_work *work) {
-    (void)work;
-    return 1;
-}
-
-#endif
-
-/* Work in progress. Only the calling thread asks `interrupted`, and only between its own jobs: nobody waits
- * for it, as the threads would at the end of a parallel region. */
+/* Work in progress. Only the calling thread asks `interrupted`. The others see `stop`. */
 typedef struct {
     const xn_work *work;
     xn_job *job;
     void *context;
-    int64_t unasked; /* elements that the calling thread has done since it asked */
     atomic_int stop;
+    atomic_llong next; /* the job that nobody has taken yet */
+#ifdef XN_WAITS
+    pthread_mutex_t lock; /* of `finished`, */
+    pthread_cond_t all;   /* which `all` says has reached all other threads */
+    int finished;
+#endif
 } crew;
 
-static void run_one(crew *c, int64_t job, int thread) {
-    if (atomic_load_explicit(&c->stop, memory_order_relaxed)) return;
-    c->job(c->context, job, thread);
-    if (thread != 0 || !c->work->interrupted) return;
-    c->unasked += c->work->elements_per_job;
-    if (c->unasked < ASK_ELEMENTS) return;
-    c->unasked = 0;
+struct xn_worker {
+    int thread;
+    crew *crew;
+    int64_t unasked; /* elements that the calling thread has done since it asked */
+};
+
+int xn_worker_thread(const xn_worker *worker) {
+    return worker->thread;
+}
+
+static void ask(crew *c) {
     if (c->work->interrupted()) atomic_store_explicit(&c->stop, 1, memory_order_relaxed);
 }
 
-xn_status xn_run_jobs(xn_work work, xn_job *job, void *context) {
-    crew c = {.work = &work, .job = job, .context = context};
-    const int threads = threads_for(&work);
+int xn_worker_stops(xn_worker *worker, int64_t elements) {
+    crew *c = worker->crew;
+    if (worker->thread == 0 && c->work->interrupted) {
+        worker->unasked += elements;
+        if (worker->unasked >= ASK_ELEMENTS) {
+            worker->unasked = 0;
+            ask(c);
+        }
+    }
+    return atomic_load_explicit(&c->stop, memory_order_relaxed);
+}
+
+/* Takes jobs until there are none left: there may be millions, so that a stop leaves them at once. */
+static void work(xn_worker *worker) {
+    crew *c = worker->crew;
+    while (!atomic_load_explicit(&c->stop, memory_order_relaxed)) {
+        const int64_t job = atomic_fetch_add_explicit(&c->next, 1, memory_order_relaxed);
+        if (job >= c->work->jobs) return;
+        c->job(c->context, job, worker);
+    }
+}
+
 #ifdef _OPENMP
+
+/* A long job of another thread may go on when the caller has none left. At the region's end nobody would ask. */
+static void finish(crew *c, int thread, int threads) {
+#ifdef XN_WAITS
+    if (!c->work->interrupted || c->work->elements_per_job < LONG_JOB) return;
+    pthread_mutex_lock(&c->lock);
+    if (thread > 0) {
+        if (++c->finished == threads - 1) pthread_cond_signal(&c->all);
+    } else {
+        while (c->finished < threads - 1 && !atomic_load_explicit(&c->stop, memory_order_relaxed)) {
+            struct timespec until;
+            clock_gettime(CLOCK_REALTIME, &until);
+            until.tv_nsec += ASK_NANOSECONDS;
+            until.tv_sec += until.tv_nsec / 1000000000;
+            until.tv_nsec %= 1000000000;
+            if (pthread_cond_timedwait(&c->all, &c->lock, &until) == 0) continue;
+            pthread_mutex_unlock(&c->lock);
+            ask(c);
+            pthread_mutex_lock(&c->lock);
+        }
+    }
+    pthread_mutex_unlock(&c->lock);
+#else
+    (void)c, (void)thread, (void)threads;
+#endif
+}
+
+static void run_team(crew *c, int threads) {
+#ifdef XN_WAITS
+    pthread_mutex_init(&c->lock, NULL);
+    pthread_cond_init(&c->all, NULL);
+#endif
+#pragma omp parallel num_threads(threads)
+    {
+        xn_worker worker = {.thread = omp_get_thread_num(), .crew = c};
+        const int team = omp_get_num_threads();
+        if (worker.thread == 0) xn_team_is_open(team);
+        work(&worker);
+        finish(c, worker.thread, team);
+    }
+#ifdef XN_WAITS
+    pthread_cond_destroy(&c->all);
+    pthread_mutex_destroy(&c->lock);
+#endif
+}
+
+static int threads_for(const xn_work *w) {
+    if (w->jobs < 2 || w->jobs * w->elements_per_job < SERIAL_ELEMENTS) return 1;
+    const int threads = xn_threads(w->n_threads);
+    return xn_open_team(threads < w->jobs ? threads : (int)w->jobs);
+}
+
+#endif
+
+xn_status xn_run_jobs(xn_work all, xn_job *job, void *context) {
+    crew c = {.work = &all, .job = job, .context = context};
+#ifdef _OPENMP
+    const int threads = threads_for(&all);
     if (threads > 1) {
-#pragma omp parallel for schedule(dynamic) num_threads(threads)
-        for (int64_t i = 0; i < work.jobs; i++) run_one(&c, i, omp_get_thread_num());
+        run_team(&c, threads);
+        return atomic_load(&c.stop) ? XN_INTERRUPTED : XN_OK;
     }
 #endif
-    for (int64_t i = 0; threads == 1 && i < work.jobs; i++) run_one(&c, i, 0);
+    xn_worker worker = {.thread = 0, .crew = &c};
+    work(&worker);
     return atomic_load(&c.stop) ? XN_INTERRUPTED : XN_OK;
 }

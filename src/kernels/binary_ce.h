@@ -286,6 +286,7 @@ static inline void XN_T(binary_classes)(XN_T(binary_work) *w, XN_T(binary_sums) 
         memset(s->error[k], 0, (size_t)rows * sizeof(double));
     }
     for (int64_t c = 0; c < t->classes; c++) {
+        if (c % XN_FEW_CLASSES == 0 && xn_stops_block(t, rows, XN_FEW_CLASSES)) break;
         const XN_T(spot) at = {row, c, 1, rows, 1};
         double *sum = s->sum[c % 4], *error = s->error[c % 4];
         XN_T(binary_factors)(w, at);

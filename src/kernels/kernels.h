@@ -39,6 +39,8 @@ typedef struct {
 /* The formulas of the binary kernels. */
 typedef enum { XN_LOGITS, XN_PROBABILITIES, XN_FOCAL_LOGITS, XN_FOCAL_PROBABILITIES, XN_SIGMOID } xn_binary_kind;
 
+struct xn_worker; /* the core's: a thread at work */
+
 /* Some rows of one problem, with everything that their losses and gradients depend on.
  * The effective target of class c is u = (keep * t + spread) * class_weight[c], where t comes from
  * `target`, or is 1 at `label` and 0 elsewhere. */
@@ -68,7 +70,25 @@ typedef struct {
     int64_t scratch_bytes;
     xn_part *part;              /* softmax_ce_scan and softmax_ce_write: sums of the segment, of the row */
     int64_t from, to;           /* softmax_ce_scan and softmax_ce_write: the segment's classes */
+    int (*stops)(struct xn_worker *, int64_t elements); /* see xn_stops; NULL: never */
+    struct xn_worker *worker;
 } xn_tile;
+
+/* Whether the kernel shall leave at once, with its outputs unfinished: asked before each piece of `elements` by those
+ * whose rows, or strips of rows, have many. Once it is so it stays so. */
+static inline int xn_stops(const xn_tile *t, int64_t elements) {
+    return t->stops && t->stops(t->worker, elements);
+}
+
+/* The same at class j of a row, where pieces are segments. */
+static inline int xn_stops_at(const xn_tile *t, int64_t j) {
+    return t->classes > XN_SEGMENT && j % XN_SEGMENT == 0 && xn_stops(t, XN_SEGMENT);
+}
+
+/* The same before a block of n classes of a strip of rows. */
+static inline int xn_stops_block(const xn_tile *t, int64_t rows, int64_t n) {
+    return t->classes > XN_FEW_CLASSES && xn_stops(t, rows * n);
+}
 
 /* xn_tile.shape: in the order of xn_shape. */
 enum { XN_SHAPE_PLAIN, XN_SHAPE_FOCAL, XN_SHAPE_POLY1, XN_SHAPE_KL };

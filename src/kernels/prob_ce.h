@@ -75,8 +75,9 @@ static inline double XN_T(prob_sum)(const xn_tile *t, int64_t row) {
     real copy[XN_T(FLUSH) + XN_LANES];
     double total[2 * XN_LANES];
     XN_ZERO(total);
-    const int64_t step = XN_STORED == XN_STORED_REAL && t->input.cls == 1 ? t->classes : XN_T(FLUSH);
+    const int64_t step = XN_STORED == XN_STORED_REAL && t->input.cls == 1 ? XN_SEGMENT : XN_T(FLUSH);
     for (int64_t from = 0; from < t->classes; from += step) {
+        if (xn_stops_at(t, from)) break;
         const int64_t n = XN_T(least)(t->classes - from, step);
         const real *p = XN_T(inputs)(t, row, from, n, copy);
         int64_t j = 0;
@@ -137,7 +138,7 @@ XN_INLINE void XN_T(prob_dot)(int slopes, const real *p, const real *u, int64_t 
 
 static inline void XN_T(prob_zero)(const xn_tile *t, int64_t row) {
     const real zero[XN_T(FLUSH)] = {0};
-    for (int64_t j = 0; j < t->classes; j += XN_T(FLUSH))
+    for (int64_t j = 0; j < t->classes && !xn_stops_at(t, j); j += XN_T(FLUSH))
         XN_T(put)(&t->grad, row, j, zero, XN_T(least)(t->classes - j, XN_T(FLUSH)));
 }
 
@@ -148,7 +149,7 @@ static inline void XN_T(prob_row_label)(const xn_tile *t, int64_t row) {
     real at, elsewhere, block[XN_T(FLUSH)];
     XN_T(prob_grad_label)(p, sum, t->epsilon, t->weight[row] * t->grad_scale, &at, &elsewhere);
     for (int i = 0; i < XN_T(FLUSH); i++) block[i] = elsewhere;
-    for (int64_t j = 0; j < t->classes; j += XN_T(FLUSH))
+    for (int64_t j = 0; j < t->classes && !xn_stops_at(t, j); j += XN_T(FLUSH))
         XN_T(put)(&t->grad, row, j, block, XN_T(least)(t->classes - j, XN_T(FLUSH)));
     *XN_T(at)(&t->grad, row, t->label[row]) = XN_T(narrowed)(at);
 }
@@ -159,6 +160,7 @@ static inline void XN_T(prob_row_dense)(const xn_tile *t, int64_t row, real log_
     real buffer[XN_T(FLUSH) + XN_LANES], copy[XN_T(FLUSH) + XN_LANES], block[XN_T(FLUSH)];
     double loss = 0, inside = 0;
     for (int64_t j = 0; j < t->classes; j += XN_T(FLUSH)) {
+        if (xn_stops_at(t, j)) break;
         const int64_t n = XN_T(least)(t->classes - j, XN_T(FLUSH));
         const real *u = XN_T(targets)(t, row, j, n, buffer);
         const real *p = XN_T(inputs)(t, row, j, n, copy);
@@ -173,6 +175,7 @@ static inline void XN_T(prob_row_dense)(const xn_tile *t, int64_t row, real log_
     const double weight = t->weight[row] * t->grad_scale;
     const real base = XN_T(prob_base)(weight, inside, sum);
     for (int64_t j = 0; j < t->classes; j += XN_T(FLUSH)) {
+        if (xn_stops_at(t, j)) break;
         const int64_t n = XN_T(least)(t->classes - j, XN_T(FLUSH));
         const real *p = XN_T(inputs)(t, row, j, n, copy), *u = XN_T(targets)(t, row, j, n, buffer);
 #pragma omp simd

@@ -138,6 +138,7 @@ static inline void XN_T(prob_cols_scan)(const xn_tile *t, XN_T(strip) strip, XN_
     }
     for (int64_t from = 0; from < t->classes; from += XN_FEW_CLASSES) {
         const int64_t n = XN_T(least)(t->classes - from, XN_FEW_CLASSES);
+        if (xn_stops_block(t, strip.rows, n)) break;
         XN_T(pack)(block, &t->input, strip, from, n);
         XN_T(take_at_labels)(t, strip, block, from, n, s->at_label);
         for (int64_t r = 0; r < strip.padded; r += XN_LANES)
@@ -146,6 +147,7 @@ static inline void XN_T(prob_cols_scan)(const xn_tile *t, XN_T(strip) strip, XN_
     XN_T(prob_cols_clip)(t, strip, s);
     for (int64_t from = 0; XN_T(is_dense)(t) && from < t->classes; from += XN_FEW_CLASSES) {
         const int64_t n = XN_T(least)(t->classes - from, XN_FEW_CLASSES);
+        if (xn_stops_block(t, strip.rows, n)) break;
         if (!single) XN_T(pack)(block, &t->input, strip, from, n);
         XN_T(pack_targets)(targets, t, strip, from, n);
         for (int64_t r = 0; r < strip.padded; r += XN_LANES) {
@@ -174,6 +176,7 @@ static void XN_T(prob_ce_cols)(const xn_tile *t) {
         XN_T(prob_cols_finish)(t, strip, &s);
         for (int64_t from = 0; t->grad.data && from < t->classes; from += XN_FEW_CLASSES) {
             const int64_t n = XN_T(least)(t->classes - from, XN_FEW_CLASSES);
+            if (xn_stops_block(t, strip.rows, n)) break;
             if (!single && dense) XN_T(pack)(block, &t->input, strip, from, n);
             if (!single && dense) XN_T(pack_targets)(targets, t, strip, from, n);
             for (int64_t r = 0; r < strip.padded; r += XN_LANES) {

@@ -124,7 +124,7 @@ static inline void XN_T(shaped_write)(const xn_tile *t, int64_t row, int64_t fro
 
 static inline void XN_T(shaped_drop)(const xn_tile *t, int64_t row, XN_T(stream) *stream) {
     if (t->loss) t->loss[row] = 0;
-    for (int64_t j = 0; t->grad.data && j < t->classes; j += XN_T(FLUSH))
+    for (int64_t j = 0; t->grad.data && j < t->classes && !xn_stops_at(t, j); j += XN_T(FLUSH))
         XN_T(shaped_write)(t, row, j, XN_T(least)(t->classes - j, XN_T(FLUSH)), NULL, 0, 0, 0, 0, stream);
 }
 
@@ -139,6 +139,7 @@ static inline void XN_T(shaped_finish_row)(const xn_tile *t, XN_T(shape) k, int6
     XN_T(shaped_sums) sums;
     XN_T(shaped_clear)(&sums);
     for (int64_t j = 0; j < t->classes; j += XN_T(FLUSH)) {
+        if (xn_stops_at(t, j)) break;
         XN_T(find_kept)(&exps, t, kept, i, j, done);
         XN_T(shaped_visit)(t, k, row, j, XN_T(least)(t->classes - j, XN_T(FLUSH)), done, exps, r, b, &sums);
     }
@@ -147,6 +148,7 @@ static inline void XN_T(shaped_finish_row)(const xn_tile *t, XN_T(shape) k, int6
     if (t->loss) t->loss[row] = t->alpha * loss * t->weight[row];
     const real weight = (real)(t->alpha * t->grad_scale * t->weight[row]);
     for (int64_t j = 0; t->grad.data && j < t->classes; j += XN_T(FLUSH)) {
+        if (xn_stops_at(t, j)) break;
         const int64_t n = XN_T(least)(t->classes - j, XN_T(FLUSH));
         if (t->classes > XN_T(FLUSH)) {
             XN_T(find_kept)(&exps, t, kept, i, j, done);

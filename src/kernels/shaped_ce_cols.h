@@ -123,6 +123,7 @@ static void XN_T(shaped_ce_cols)(const xn_tile *t) {
         for (int visit = 2; visit <= (t->grad.data ? 3 : 2); visit++) {
             for (int64_t from = 0; from < t->classes; from += XN_FEW_CLASSES) {
                 const int64_t n = XN_T(least)(t->classes - from, XN_FEW_CLASSES);
+                if (xn_stops_block(t, strip.rows, n)) break;
                 const int again = visit == 2 || !single;
                 if (!single) XN_T(pack)(block, &t->input, strip, from, n);
                 if (again) XN_T(pack_targets)(targets, t, strip, from, n);

@@ -115,6 +115,7 @@ static inline void XN_T(shaped_prob_row)(const xn_tile *t, XN_T(shaped_clip) k, 
     XN_T(shaped_sums) sums;
     XN_T(shaped_clear)(&sums);
     for (int64_t j = 0; j < t->classes; j += XN_T(FLUSH)) {
+        if (xn_stops_at(t, j)) break;
         const int64_t n = XN_T(least)(t->classes - j, XN_T(FLUSH));
         const real *u = XN_T(targets)(t, row, j, n, targets);
         XN_T(shaped_prob_visit)(k, c, XN_T(inputs)(t, row, j, n, copy), u, v, &sums, n);
@@ -125,6 +126,7 @@ static inline void XN_T(shaped_prob_row)(const xn_tile *t, XN_T(shaped_clip) k, 
     const double weight = t->alpha * t->grad_scale * t->weight[row];
     const real base = XN_T(shaped_base)(t, weight, XN_T(flushed)(sums.mass, sums.mass_error), sum);
     for (int64_t j = 0; j < t->classes; j += XN_T(FLUSH)) {
+        if (xn_stops_at(t, j)) break;
         const int64_t n = XN_T(least)(t->classes - j, XN_T(FLUSH));
         const real *y = XN_T(inputs)(t, row, j, n, copy);
         if (t->classes > XN_T(FLUSH))
@@ -181,6 +183,7 @@ static inline void XN_T(shaped_prob_cols_scan)(const xn_tile *t, XN_T(strip) str
     for (int64_t r = 0; r < strip.padded; r++) s->sum[r] = s->sum_error[r] = 0;
     for (int64_t from = 0; from < t->classes; from += XN_FEW_CLASSES) {
         const int64_t n = XN_T(least)(t->classes - from, XN_FEW_CLASSES);
+        if (xn_stops_block(t, strip.rows, n)) break;
         XN_T(pack)(block, &t->input, strip, from, n);
         for (int64_t r = 0; r < strip.padded; r += XN_LANES)
             XN_T(prob_cols_sum)(t, strip, s, r, block + r * n, from, n);
@@ -229,6 +232,7 @@ static void XN_T(shaped_prob_cols)(const xn_tile *t) {
         for (int visit = 2; visit <= (t->grad.data ? 3 : 2); visit++) {
             for (int64_t from = 0; from < t->classes; from += XN_FEW_CLASSES) {
                 const int64_t n = XN_T(least)(t->classes - from, XN_FEW_CLASSES);
+                if (xn_stops_block(t, strip.rows, n)) break;
                 const int again = visit == 2 || !single;
                 if (!single) XN_T(pack)(block, &t->input, strip, from, n);
                 if (again) XN_T(pack_targets)(targets, t, strip, from, n);

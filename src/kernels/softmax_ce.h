@@ -284,6 +284,7 @@ static inline void XN_T(ce_scan_short)(const xn_tile *t, int64_t first, int rows
 static inline void XN_T(ce_scan_row)(const xn_tile *t, int64_t row, xn_part *part, XN_T(kept) *kept, int64_t i) {
     XN_T(ce_scan)(t, row, 0, XN_T(least)(t->classes, XN_SEGMENT), part, kept, i);
     for (int64_t from = XN_SEGMENT; from < t->classes; from += XN_SEGMENT) {
+        if (xn_stops_at(t, from)) return;
         xn_part segment;
         XN_T(ce_scan)(t, row, from, XN_T(least)(t->classes, from + XN_SEGMENT), &segment, kept, i);
         XN_T(ce_merge)(part, segment);

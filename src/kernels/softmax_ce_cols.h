@@ -220,6 +220,7 @@ static inline void XN_T(cols_scan)(const xn_tile *t, XN_T(strip) strip, XN_T(col
     XN_T(cols_clear)(s, dense);
     for (int64_t from = 0; from < t->classes; from += XN_FEW_CLASSES) {
         const int64_t n = XN_T(least)(t->classes - from, XN_FEW_CLASSES);
+        if (xn_stops_block(t, strip.rows, n)) break;
         XN_T(pack)(block, &t->input, strip, from, n);
         XN_T(take_at_labels)(t, strip, block, from, n, s->at_label);
         if (dense) XN_T(pack_targets)(targets, t, strip, from, n);
@@ -423,6 +424,7 @@ static void XN_T(softmax_ce_cols)(const xn_tile *t) {
         for (int64_t r = 0; r < strip.rows; r += XN_FINISH) XN_T(cols_finish)(t, strip, &s, r, &d);
         for (int64_t from = 0; writes && from < t->classes; from += XN_FEW_CLASSES) {
             const int64_t n = XN_T(least)(t->classes - from, XN_FEW_CLASSES);
+            if (xn_stops_block(t, strip.rows, n)) break;
             if (!single) XN_T(pack)(block, &t->input, strip, from, n);
             if (!single && dense) XN_T(pack_targets)(targets, t, strip, from, n);
             XN_T(cols_write)(t, strip, &s, &d, block, targets, &out, from, n, &stream);

@@ -155,6 +155,7 @@ static inline void XN_T(ce_write_block)(const xn_tile *t, int64_t row, int64_t f
 static inline void XN_T(ce_write)(const xn_tile *t, int64_t row, int64_t from, int64_t to, const XN_T(row) *r,
                                   const XN_T(kept) *kept, int64_t i, XN_T(stream) *stream) {
     for (int64_t j = from; j < to; j += XN_T(FLUSH)) {
+        if (xn_stops_at(t, j)) return;
         XN_T(exps) exps = {NULL, 0, 1};
         if (kept) XN_T(find_kept)(&exps, t, kept, i, j, r);
         XN_T(ce_write_block)(t, row, j, XN_T(least)(to - j, XN_T(FLUSH)), r, exps, stream);

@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Copies of arrays that C cannot walk, or of another dtype, in pieces: Python looks for Ctrl-C between them."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+
+PIECE = 1 << 21  # elements: some milliseconds
+
+
+def converted(
+    array: np.ndarray, dtype: np.dtype | type | None = None, order: Literal["C", "K"] = "K"
+) -> np.ndarray:
+    """A new, aligned array of these elements, in C order or in the order of `array`."""
+    result = np.empty_like(array, dtype=dtype, order=order, subok=False)
+    _fill(result, array)
+    return result
+
+
+def _fill(result: np.ndarray, array: np.ndarray) -> None:
+    if array.size <= PIECE:
+        np.copyto(result, array, casting="unsafe")
+        return
+    steps = [
+        abs(step) if length > 1 else -1 for step, length in zip(result.strides, result.shape, strict=True)
+    ]
+    axis = steps.index(max(steps))
+    result, array = np.moveaxis(result, axis, 0), np.moveaxis(array, axis, 0)
+    rows = max(1, PIECE * len(array) // array.size)
+    for start in range(0, len(array), rows):
+        piece = slice(start, start + rows) if rows > 1 else start
+        _fill(result[piece], array[piece])
