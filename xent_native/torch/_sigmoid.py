@@ -17,11 +17,8 @@ def weight_array(name: str, value: Any, shape: tuple[int, ...]) -> np.ndarray | 
     if value is None:
         return None
     array = _problem.as_array(name, value)
-    try:
-        fits = np.broadcast_shapes(array.shape, shape) == shape
-    except ValueError:
-        fits = False
-    if not fits:
+    pairs = zip(array.shape[::-1], shape[::-1], strict=False)
+    if array.ndim > len(shape) or not all(size in (1, whole) for size, whole in pairs):
         raise ValueError(f"{name} must broadcast to the shape of input, {shape}; got {array.shape}")
     return array
 
