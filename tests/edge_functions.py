@@ -8,6 +8,7 @@ which arguments, and what it returns, stands here.
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import inspect
 from collections.abc import Callable
@@ -96,20 +97,33 @@ class Call:
 
     def problem(self, n: int, classes: int, dtype: str, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
         """(targets, predictions) of n ordinary rows; no target is 0 or 1 but those of labels and bits."""
-        rng = np.random.default_rng([seed, n, classes])
-        kind = dtype_of(dtype)
-        x = rng.standard_normal((n, classes)) if self.logits else rng.uniform(0.1, 0.9, (n, classes))
-        if self.targets == "labels":
-            return rng.integers(0, classes, n), x.astype(kind)
-        if self.targets == "bits":
-            return rng.integers(0, 2, (n, classes)).astype(kind), x.astype(kind)
-        return rng.dirichlet(np.ones(classes), n).astype(kind), x.astype(kind)
+        y, x = _numbers(self.targets, self.logits, n, classes, dtype, seed)
+        return y.copy(), x.copy()
 
     def one_hot(self, labels: np.ndarray, classes: int, dtype: str) -> np.ndarray:
         """Labels as this call takes them: as they are, or a target of 1 at each and 0 elsewhere."""
         if self.targets in ("labels", ""):
             return labels
-        return np.eye(classes)[np.asarray(labels, np.int64)].astype(dtype_of(dtype))
+        hot = np.zeros((len(labels), classes), dtype_of(dtype))
+        hot[np.arange(len(labels)), labels] = 1
+        return hot
+
+    def weights(self, x: np.ndarray, axis: int = -1) -> dict[str, np.ndarray]:
+        """An array for each weight that the call takes, by the names of the arguments."""
+        rows = np.moveaxis(x, axis, -1).shape[:-1]
+        shapes = {
+            "sample_weight": rows,
+            **dict.fromkeys(("class_weight", "pos_weight", "alpha", "weight"), (x.shape[axis],)),
+        }
+        if self.host == "torch" and self.targets == "bits":
+            shapes["weight"], shapes["pos_weight"] = x.shape, x.shape[-1:]
+        if self.targets == "bits":
+            del shapes["alpha"]  # a number
+        return {
+            name: np.linspace(0.25, 2.0, int(np.prod(shape))).reshape(shape)
+            for name, shape in shapes.items()
+            if name in self.arguments
+        }
 
     def buffers(self, x: np.ndarray, axis: int = -1) -> dict[str, np.ndarray]:
         """A buffer for each output that can have one, full of NaN, by the names of the arguments."""
@@ -123,6 +137,20 @@ class Call:
                     x.shape if plane else rows, np.nan, x.dtype if plane else computed(x.dtype)
                 )
         return made
+
+
+@functools.cache
+def _numbers(
+    targets: str, logits: bool, n: int, classes: int, dtype: str, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng([seed, n, classes])
+    kind = dtype_of(dtype)
+    x = rng.standard_normal((n, classes)) if logits else rng.uniform(0.1, 0.9, (n, classes))
+    if targets == "labels":
+        return rng.integers(0, classes, n), x.astype(kind)
+    if targets == "bits":
+        return rng.integers(0, 2, (n, classes)).astype(kind), x.astype(kind)
+    return rng.dirichlet(np.ones(classes), n).astype(kind), x.astype(kind)
 
 
 def _function(function: Function, variant: str, fixed: dict[str, Any], source: str, suffix: str) -> Call:

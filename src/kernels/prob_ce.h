@@ -8,8 +8,8 @@
  *     loss = -sum of u_j log(clip(q_j)), clip to [epsilon, 1 - epsilon]
  *     d loss / d p_k = (sum of u_j over the unclipped) / S - u_k / p_k, the last term only where q_k is
  *     unclipped; the bounds count as unclipped.
- * S is summed in float64. The logarithm is taken of the quotient, not of a rounded q. A row whose sum is 0 or not finite
- * has no quotients: it is NaN. */
+ * S is summed in float64. The logarithm is taken of the quotient, not of a rounded q. A row whose sum is 0 or not
+ * finite has no quotients: it is NaN. */
 
 /* A row, or a lane, after its probabilities were summed. */
 typedef struct {
