@@ -10,10 +10,10 @@ in _problem.py; but plain_cross_entropy takes the calls that need none of them.
 
 import numpy
 
-from cpython.buffer cimport PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.buffer cimport PyBUF_FORMAT, PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.math cimport INFINITY
 from libc.stdint cimport int64_t, uint64_t, uintptr_t
-from libc.string cimport memset
+from libc.string cimport memset, strchr
 
 cdef extern from "Python.h":
     int PyErr_CheckSignals() noexcept  # the exception that it sets stays pending until cross_entropy raises it
@@ -98,8 +98,10 @@ cdef Py_buffer *acquire(Buffers *buffers, object array, int item, bint writable)
     """The buffer of an array whose items have `item` bytes, aligned and a whole number of items apart."""
     cdef Py_buffer *view = &buffers.view[buffers.count]
     cdef int i
-    PyObject_GetBuffer(array, view, PyBUF_STRIDES | (PyBUF_WRITABLE if writable else 0))
+    PyObject_GetBuffer(array, view, PyBUF_STRIDES | (PyBUF_WRITABLE | PyBUF_FORMAT if writable else 0))
     buffers.count += 1
+    if writable and view.format != NULL and strchr(view.format, b'O') != NULL:
+        raise ValueError("expected numbers, got references to objects")  # which numbers must not take the place of
     if view.ndim > MAX_DIMENSIONS or (view.ndim > 0 and (view.shape == NULL or view.strides == NULL)):
         raise ValueError("expected strides and at most 64 dimensions")  # ctypes has no strides, though it was asked
     if view.itemsize != item or (view.len > 0 and <uintptr_t> view.buf % item != 0):
