@@ -87,11 +87,11 @@ def read_only(a: np.ndarray) -> np.ndarray:
     return a
 
 
-def memmap(a: np.ndarray) -> np.ndarray:
+def memmap(a: np.ndarray, mode: Any = "r") -> np.ndarray:
     with tempfile.TemporaryDirectory() as folder:  # the mapping outlives the name of the file
-        path = Path(folder) / "array.npy"
-        np.save(path, a)
-        return np.load(path, mmap_mode="r")
+        path = Path(folder) / "array"
+        np.memmap(path, a.dtype, "w+", shape=a.shape)[...] = a
+        return np.memmap(path, a.dtype, mode, shape=a.shape)
 
 
 def every(*steps: int) -> Callable[[np.ndarray], np.ndarray]:

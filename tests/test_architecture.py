@@ -25,11 +25,12 @@ LAYERS = {
     "_copy": 0,
     "_core": 0,
     "_foreign": 0,
-    "_problem": 1,
-    "runtime": 1,
-    "functional": 2,
-    "activations": 2,
-    "losses": 3,
+    "_options": 1,
+    "_problem": 2,
+    "runtime": 2,
+    "functional": 3,
+    "activations": 3,
+    "losses": 4,
 }
 
 # Modules that are made of a host library: they import it, and no other module imports them when it is loaded.

@@ -1,342 +1,624 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Infinities, NaN, huge logits, one class, over 2^31 elements: what a row gets, and its neighbours do not."""
+"""The table of edge cases, row by row: for every function, dtype, instruction set, loop order and kind of target.
+
+Functions come from edge_functions.py, GRID has what all of them are tried with. "The same bits" stands for "contributes
+nothing": a logit of -1e4 has an exponential of exactly 0 beside ordinary ones, and -inf has to give what it gives.
+"""
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
-from cases import LAYOUTS, as_rows, rows_like
+from cases import INTEGERS
+from edge_functions import (
+    CALLS,
+    DTYPES,
+    ELEMENTWISE,
+    LABELLED,
+    LOSSES,
+    ORDERS,
+    PLANES,
+    SOFTMAX,
+    Call,
+    computed,
+    dtype_of,
+)
 
 import xent_native as xn
 
-FLOATS = ["float32", "float64"]
-# One vector, its neighbours, a row kernel's blocks, and a row of several segments.
-CLASSES = [2, 3, 16, 17, 64, 65, 200, 5000]
 inf, nan = np.inf, np.nan
+FAR = -1e4
+# One vector, its neighbours, where lanes over rows end, and rows of several blocks.
+CLASSES = (2, 3, 17, 65, 200, 5000)
+GRID = [
+    (dtype, order, classes)
+    for dtype in DTYPES
+    for order in ORDERS
+    for classes in CLASSES
+    if classes < 1000 or order == "last"
+]
+# Predictions that are divided by their sum; KL and the binary losses take them as they are.
+DIVIDED = [
+    call
+    for call in LOSSES
+    if not call.logits and call.targets != "bits" and not call.name.lower().startswith("kl")
+]
+TARGETED = [call for call in SOFTMAX if call.targets]
 
 
-def one_hot(labels, rows):
-    target = np.zeros_like(rows)
-    target[np.arange(len(rows)), labels] = 1
-    return target
+def row_count(classes: int) -> int:
+    return 9 if classes < 1000 else 3
 
 
-def everything(rows, labels, layout="last"):
-    """All outputs from logits, as (n, C) or (n,)."""
-    x, axis = LAYOUTS[layout](rows)
-    y = rows_like(np.asarray(labels), x, axis)
-    loss, grad = xn.sparse_categorical_crossentropy_value_and_grad(y, x, True, axis=axis)
-    _, hess = xn.sparse_categorical_crossentropy_grad_and_hess(y, x, axis=axis)
-    target = LAYOUTS[layout](one_hot(labels, rows))[0]
-    dense_loss, dense_grad = xn.categorical_crossentropy_value_and_grad(target, x, True, axis=axis)
-    planes = (grad, hess, dense_grad, xn.softmax(x, axis), xn.log_softmax(x, axis))
-    return {
-        "loss": np.reshape(loss, -1),
-        "dense loss": np.reshape(dense_loss, -1),
-        "logsumexp": np.reshape(xn.logsumexp(x, axis), -1),
-        **dict(
-            zip(
-                ("gradient", "Hessian", "dense gradient", "softmax", "log_softmax"),
-                (as_rows(plane, axis) for plane in planes),
-                strict=True,
-            )
-        ),
-    }
+def labels_of(classes: int, n: int, kind: int) -> np.ndarray:
+    """Labels of the kind-th integer type, if it can hold them, that go over all classes."""
+    dtype = INTEGERS[kind % len(INTEGERS)]
+    dtype = dtype if classes - 1 <= np.iinfo(dtype).max else "int64"
+    return (np.arange(n) * 7 % classes).astype(dtype)
 
 
-@pytest.mark.parametrize("bad", [nan, -nan, inf, "all -inf", "inf and -inf", "nan and inf"])
-@pytest.mark.parametrize("layout", ["last", "first", "middle"])
-@pytest.mark.parametrize("dtype", FLOATS)
-def test_a_bad_row_is_nan_and_alone(isa, dtype, layout, bad, rng):
-    for classes in CLASSES:
-        n = 20 if classes < 1000 else 6
-        rows = rng.standard_normal((n, classes)).astype(dtype)
-        labels = rng.integers(0, classes, n)
-        clean = everything(rows, labels, layout)
-        for row in (0, 3, n - 1):
-            for column in {0, classes // 2, classes - 1}:
-                x = rows.copy()
-                if bad == "all -inf":
-                    x[row] = -inf
-                elif bad == "inf and -inf":
-                    x[row] = -inf
-                    x[row, column] = inf
-                elif bad == "nan and inf":
-                    x[row, 0], x[row, -1] = (nan, inf) if column else (inf, nan)
-                else:
-                    x[row, column] = bad
-                others = np.arange(n) != row
-                for name, value in everything(x, labels, layout).items():
-                    where = f"{name}, {classes} classes, row {row}, column {column}"
-                    assert np.isnan(value[row]).all(), where
-                    assert value[others].tobytes() == clean[name][others].tobytes(), where
+def rows_of(call: Call, dtype: str, classes: int, kind: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """(labels as this call takes them, ordinary predictions)."""
+    n = row_count(classes)
+    _, x = call.problem(n, classes, dtype)
+    return call.one_hot(labels_of(classes, n, kind), classes, dtype), x
 
 
-@pytest.mark.parametrize("dtype", FLOATS)
-def test_nan_in_a_wide_row(isa, dtype):
-    for column in (0, 40_000, 131_079):
-        x = np.zeros((2, 131_080), dtype)
-        x[1, column] = nan
-        for name, value in everything_wide(x).items():
-            assert np.isfinite(value[0]).all(), name
-            assert np.isnan(value[1]).all(), name
+def check_same(found: dict[str, np.ndarray], wanted: dict[str, np.ndarray], where: str, pick=...) -> None:
+    for name, value in found.items():
+        assert value[pick].tobytes() == wanted[name][pick].tobytes(), f"{name}: {where}"
 
 
-def everything_wide(x):
-    loss, grad = xn.sparse_categorical_crossentropy_value_and_grad([0, 0], x, True)
-    return {"loss": loss, "gradient": grad, "softmax": xn.softmax(x), "logsumexp": xn.logsumexp(x)}
+def each(function):
+    return pytest.mark.parametrize("call", function, ids=str)
 
 
-@pytest.mark.parametrize("dtype", FLOATS)
-@pytest.mark.parametrize("from_logits", [True, False])
-def test_nan_in_a_sum(dtype, from_logits):
-    """It is not swallowed by a reduction either."""
-    x = np.full((100, 3), 0.5, dtype)
-    x[50, 1] = nan
-    for reduction in ("sum", "mean"):
-        assert np.isnan(
-            xn.sparse_categorical_crossentropy(np.zeros(100, int), x, from_logits, reduction=reduction)
-        )
+# | label outside [0, C), not ignored | IndexError naming the first such row and value; nothing written; the same in
+# |                                   | every gradient call |  (more places and values: test_labels.py)
 
 
-@pytest.mark.parametrize("dtype", FLOATS)
-@pytest.mark.parametrize("layout", ["last", "first"])
-def test_minus_infinity_at_another_class(isa, dtype, layout, rng):
-    """As if the class were not there, with a gradient of exactly 0. Whole blocks come first and last."""
-    for classes in (*CLASSES, 70_000):
-        rows = rng.standard_normal((3, classes)).astype(dtype)
-        rows[0, : classes // 2] = -inf
-        rows[1, classes // 2 :] = -inf
-        rows[2, :-1] = -inf
-        labels = np.array([classes - 1, 0, classes - 1])
-        found = everything(rows, labels, layout)
-        gone = np.isneginf(rows)
-        assert np.isfinite(found["loss"]).all(), f"{classes} classes"
-        assert found["loss"][2] == 0
-        for name in ("gradient", "dense gradient", "Hessian", "softmax"):
-            assert (found[name][gone] == 0).all(), f"{name}, {classes} classes"
-            assert np.isfinite(found[name]).all(), f"{name}, {classes} classes"
-        assert np.isneginf(found["log_softmax"][gone]).all()
-        assert np.isfinite(found["log_softmax"][~gone]).all()
+@each(LABELLED)
+def test_label_out_of_range(call):
+    for dtype in INTEGERS:
+        limits = np.iinfo(dtype)
+        for order in ORDERS:
+            for value in {4, limits.max, *((-1, limits.min) if limits.min else ())}:
+                y, x, axis = call.placed(np.zeros(6, dtype), call.problem(6, 4, "float32")[1], order)
+                y.reshape(-1)[[3, 5]] = value
+                place = re.escape("3" if y.ndim == 1 else "(1, 0)")
+                buffers = call.buffers(x, axis)
+                with pytest.raises(
+                    IndexError, match=rf"must lie in \[0, 4\).*; got {value} at index {place}$"
+                ):
+                    call(y, x, axis, **buffers)
+                assert all(np.isnan(buffer.astype(float)).all() for buffer in buffers.values())
 
 
-@pytest.mark.parametrize("dtype", FLOATS)
-@pytest.mark.parametrize("layout", ["last", "first"])
-def test_minus_infinity_at_the_target(isa, dtype, layout, rng):
-    for classes in CLASSES:
-        rows = rng.standard_normal((2, classes)).astype(dtype)
-        rows[:, 1] = -inf
-        found = everything(rows, np.array([1, 0]), layout)
-        for name in ("loss", "dense loss"):
-            assert found[name][0] == inf, f"{name}, {classes} classes"
-            assert np.isfinite(found[name][1])
-        for name in ("gradient", "dense gradient"):
-            assert np.isfinite(found[name]).all(), f"{name}, {classes} classes"
-            assert found[name][0, 1] == -1
-    x, y = rows, np.array([1, 0])
-    assert xn.sparse_categorical_crossentropy(y, x, True, reduction="sum") == inf
-    assert xn.sparse_categorical_crossentropy(y, x, True, reduction="mean") == inf
-    assert np.isfinite(xn.sparse_categorical_crossentropy(y, x, True, reduction="mean", sample_weight=[0, 1]))
-    assert np.isfinite(xn.sparse_categorical_crossentropy(y, x, True, ignore_class=1, reduction="mean"))
+# | float or bool labels, object arrays, complex, masked arrays with a mask, sparse matrices, None | TypeError naming
+# |                                                                                                | the argument |
 
 
-@pytest.mark.parametrize("dtype", FLOATS)
-def test_dense_target_zero_at_minus_infinity(isa, dtype, rng):
-    """0 * -inf counts as 0; a class weight of 0 does the same; any other target makes it inf."""
-    for classes in (3, 17, 65, 300):
-        x = rng.standard_normal((4, classes)).astype(dtype)
-        x[:, 1] = -inf
-        t = rng.random((4, classes)).astype(dtype)
-        t[:3, 1] = 0
-        loss, grad = xn.categorical_crossentropy_value_and_grad(t, x, True)
-        assert np.isfinite(loss[:3]).all()
-        assert loss[3] == inf
-        assert np.isfinite(grad).all()
-        assert (grad[:3, 1] == 0).all()
+class Sparse:
+    """Looks like a SciPy sparse matrix."""
+
+    nnz = 3
+
+    def toarray(self):
+        return np.zeros((3, 4))
+
+
+NO_NUMBERS = [
+    np.zeros((3, 4), object),
+    np.zeros((3, 4), complex),
+    np.full((3, 4), "a"),
+    np.ma.array(np.zeros((3, 4)), mask=np.eye(3, 4, dtype=bool)),
+    Sparse(),
+    None,
+]
+
+
+@each(CALLS)
+def test_no_numbers(call):
+    y, x = call.problem(3, 4, "float32")
+    given, target = ("x", "y") if call.host == "activation" else ("y_pred", "y_true")
+    given, target = ("input", "target") if call.host == "torch" else (given, target)
+    for value in NO_NUMBERS:
+        with pytest.raises(TypeError, match=f"^{given} must"):
+            call(y, value)
+        if call.targets:
+            with pytest.raises(TypeError, match=f"^{target} must"):
+                call(value, x)
+        for weight in {"sample_weight", "class_weight", "pos_weight", "alpha", "weight"} & call.arguments:
+            if value is not None and not (weight == "alpha" and call.targets == "bits"):
+                with pytest.raises(TypeError, match=f"^{weight} must"):
+                    call(y, x, **{weight: value})
+
+
+@each(LABELLED)
+def test_labels_that_are_no_integers(call):
+    x = call.problem(3, 4, "float32")[1]
+    for dtype in (*DTYPES, "bool"):
+        with pytest.raises(TypeError, match=f"must hold integer class indices; got dtype {dtype}"):
+            call(np.array([0, 1, 0]).astype(dtype_of(dtype)), x)
+
+
+# | shapes that do not fit, C = 0, bad axis, unknown reduction | ValueError naming both shapes |
+
+
+@each(CALLS)
+def test_shapes_axes_and_reductions(call):
+    y, x = call.problem(3, 4, "float32")
+    if call.targets:
+        for shape in ((), (4,), (3, 3), (2, 4), (3, 4, 2), (6, 2)):
+            fitting = np.zeros(shape, y.dtype)
+            expected = re.escape("(3, 4)" if call.host != "torch" or call.targets != "labels" else "(3,)")
+            with pytest.raises(ValueError, match=f"{expected}.*{re.escape(str(shape))}"):
+                call(fitting, x)
+    if "axis" in call.arguments:
+        with pytest.raises(ValueError, match=r"must have at least one class; got shape \(3, 0\)"):
+            call(y[:, :0] if y.ndim == 2 else y, x[:, :0])
+        for axis in (2, -3, 2**63, 10**30):
+            with pytest.raises(
+                ValueError, match=r"axis must lie in \[-2, 2\) for .* of shape \(3, 4\); got "
+            ):
+                call(y, x, axis)
+        for axis in (1.0, "1", None, True, (0,)):
+            with pytest.raises(ValueError, match="axis must be an integer; got "):
+                call(y, x, axis)
+    if "reduction" in call.arguments:
+        for reduction in ("avg", "Mean", 1, [], b"sum"):
+            with pytest.raises(ValueError, match=r"reduction must be one of .*'sum'.*; got "):
+                call(y, x, reduction=reduction)
+
+
+# | N = 0 | none gives an empty array, sum 0.0, mean 0.0 (Keras); NaN in xent_native.torch |
+
+REDUCTIONS = ("sum", "mean", "sum_over_batch_size", "mean_with_sample_weight")
+
+
+@each(CALLS)
+def test_no_rows(isa, call):
+    for dtype, order, classes in GRID[::5]:
+        y, x = (a[:0] for a in rows_of(call, dtype, classes))
+        for name, value in call.rows(y, x, order if order != "middle" else "last").items():
+            assert value.shape == ((0, classes) if name in PLANES else (0,)), name
+        for reduction in REDUCTIONS if call.host != "torch" else ("sum", "mean"):
+            if "reduction" in call.arguments:
+                found = call(y, x, reduction=reduction)
+                for name in {"loss", "each"} & found.keys():
+                    expected = nan if call.host == "torch" and reduction == "mean" else 0.0
+                    np.testing.assert_equal(float(found[name]), expected)
+                    assert isinstance(found[name], float)
+
+
+# | every row ignored, or weights sum to 0 | mean 0.0 (Keras); NaN in xent_native.torch |
+
+
+@each([call for call in CALLS if call.targets])
+def test_nothing_counts(isa, call):
+    """The rows may hold anything then; gradients are 0."""
+    for dtype, order, classes in GRID[::5]:
+        y, x = rows_of(call, dtype, classes)
+        n = len(x)
+        ways = [(y, {"sample_weight": np.zeros(1)})] if "sample_weight" in call.arguments else []
+        if call.targets == "labels":
+            option = "ignore_index" if call.host == "torch" else "ignore_class"
+            ways.append((np.full(n, -100), {option: -100}))
+        x[1] = nan
+        for target, options in ways:
+            placed, given, axis = call.placed(target, x, order)
+            for reduction in (
+                "none",
+                "sum",
+                "mean",
+                *(["mean_with_sample_weight"] if call.host != "torch" else []),
+            ):
+                for name, value in call(placed, given, axis, reduction=reduction, **options).items():
+                    wanted = nan if call.host == "torch" and reduction == "mean" else 0.0
+                    where = f"{name}, {reduction}, {dtype}, {order}, {classes} classes"
+                    np.testing.assert_array_equal(np.asarray(value, float), wanted, err_msg=where)
+
+
+def test_weights_of_classes_sum_to_nothing_in_torch():
+    loss = xn.torch.cross_entropy(np.zeros((3, 2)), np.zeros(3, int), weight=np.array([0.0, 1.0]))
+    assert np.isnan(loss)
+
+
+# | logit -inf at another class | contributes nothing; gradient exactly 0 there |
+# | target 0 at logit -inf (dense) | 0 * -inf counts as 0 |
+
+
+def masked(x: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Where logits are to go: the first half of the classes, the second half, or all, but for that of the label."""
+    n, classes = x.shape
+    gone = np.zeros((n, classes), bool)
+    gone[0::3, : classes // 2] = True
+    gone[1::3, classes // 2 :] = True
+    gone[2::3] = True
+    gone[np.arange(n), labels.astype(int)] = False
+    return gone
+
+
+@each(SOFTMAX)
+def test_minus_infinity_at_another_class(isa, call):
+    for kind, (dtype, order, classes) in enumerate(GRID):
+        y, x = rows_of(call, dtype, classes, kind)
+        gone = masked(x, labels_of(classes, len(x), 0))
+        targets = [y]
+        if call.targets == "rows":
+            soft = call.problem(len(x), classes, dtype)[0]
+            soft[gone] = 0
+            targets.append(soft)
+        away, far = (np.where(gone, np.asarray(value, x.dtype), x) for value in (-inf, FAR))
+        for target in targets:
+            found, wanted = call.rows(target, away, order), call.rows(target, far, order)
+            where = f"{dtype}, {order}, {classes} classes"
+            for name, value in found.items():
+                if name == "log_prob":
+                    assert np.isneginf(value[gone].astype(float)).all(), where
+                    assert value[~gone].tobytes() == wanted[name][~gone].tobytes(), where
+                    continue
+                assert np.isfinite(value.astype(float)).all(), f"{name}: {where}"
+                assert value.tobytes() == wanted[name].tobytes(), f"{name}: {where}"
+                if name in PLANES:
+                    assert (value[gone] == 0).all(), f"{name}: {where}"
+
+
+@each([call for call in TARGETED if {"class_weight", "weight"} & call.arguments])
+def test_a_weight_of_0_at_minus_infinity(isa, call):
+    """The target may be what it likes there."""
+    name = "weight" if call.host == "torch" else "class_weight"
+    for kind, (dtype, order, classes) in enumerate(GRID):
+        y, x = rows_of(call, dtype, classes, kind)
+        x[:, 0] = -inf
         weight = np.ones(classes)
-        weight[1] = 0
-        assert np.isfinite(xn.categorical_crossentropy(t, x, True, class_weight=weight)).all()
-        smooth = xn.categorical_crossentropy(t, x, True, 0.1)
-        assert (smooth == inf).all()
+        weight[0] = 0
+        for output, value in call.rows(y, x, order, **{name: weight}).items():
+            assert np.isfinite(value.astype(float)).all(), f"{output}: {dtype}, {order}, {classes} classes"
 
 
-@pytest.mark.parametrize(("dtype", "big"), [("float32", 3e38), ("float64", 1.7e308)])
-@pytest.mark.parametrize("layout", ["last", "first"])
-def test_huge_logits(isa, dtype, layout, big):
-    """Exact where the type can hold it, else inf; never NaN."""
-    for classes in (3, 16, 65, 300):
-        rows = np.zeros((6, classes), dtype)
-        rows[:, 0] = [big, -big, big, big, -big, big]
-        rows[:, 1] = [0, 0, -big, big, -big, big]
-        rows[4] = -big
-        rows[5] = big
-        labels = np.array([1, 0, 1, 0, 0, 1])
-        found = everything(rows, labels, layout)
-        assert not any(np.isnan(value).any() for value in found.values()), f"{classes} classes"
-        huge = np.asarray(big, dtype)
-        for name in ("loss", "dense loss"):
-            assert found[name][0] == huge
-            assert found[name][1] == huge
-            assert found[name][2] == inf
-            np.testing.assert_allclose(found[name][3:], np.log([2, classes, classes]), rtol=1e-6)
-        assert found["gradient"][0].tolist() == [1, -1, *[0] * (classes - 2)]
-        assert found["softmax"][2].tolist() == [1, *[0] * (classes - 1)]
-        assert (found["logsumexp"][[0, 2, 3, 5]] == huge).all()
-        assert found["logsumexp"][4] == -huge
+@each([call for call in ELEMENTWISE if call.logits])
+def test_an_infinite_logit_that_is_right(isa, call):
+    """Binary losses: a certain element counts nothing, gradient and curvature 0."""
+    for dtype, order, classes in GRID:
+        y, x = rows_of(call, dtype, classes)
+        for target, sign in ((0, 1), (1, -1)):
+            spot = (slice(None), classes // 2)
+            if call.targets:
+                y[spot] = target
+            away, far = x.copy(), x.copy()
+            away[spot], far[spot] = -sign * inf, sign * FAR
+            found = call.rows(y, away, order)
+            check_same(
+                found, call.rows(y, far, order), f"{dtype}, {order}, {classes} classes, target {target}"
+            )
+            for name in {"grad", "hess", "each"} & found.keys():
+                assert (found[name][spot] == 0).all(), name
+            if "prob" in found:
+                assert (found["prob"][spot] == target).all()
 
 
-@pytest.mark.parametrize("dtype", FLOATS)
-def test_huge_logits_with_small_targets(isa, dtype):
-    """m - x overflows the type here, its product with the target does not."""
-    big = np.finfo(dtype).max
-    x = np.array([[big, -big, 0, 0]], dtype)
-    t = np.array([[0.875, 0.125, 0, 0]], dtype)
-    expected = float(big) / 4 if dtype == "float64" else 0.25 * float(big)
-    for layout in ("last", "first"):
-        placed, axis = LAYOUTS[layout](x)
-        loss = xn.categorical_crossentropy(LAYOUTS[layout](t)[0], placed, True, axis=axis)
-        assert loss[0] == pytest.approx(expected, rel=1e-6)
+# | logit -inf at the target | +inf; finite gradient |
 
 
-@pytest.mark.parametrize("dtype", FLOATS)
-def test_one_class(isa, dtype):
-    x = np.array([[0.0], [5.0], [-1e30], [1e30]], dtype)
-    for layout in ("last", "first", "middle"):
-        found = everything(x, np.zeros(4, int), layout)
-        for name in ("loss", "dense loss", "gradient", "dense gradient", "Hessian", "log_softmax"):
-            assert (found[name] == 0).all(), name
-        assert (found["softmax"] == 1).all()
-        assert found["logsumexp"].tolist() == x[:, 0].tolist()
-    loss, grad = xn.sparse_categorical_crossentropy_value_and_grad([0, 0], np.array([[0.5], [2.0]], dtype))
-    np.testing.assert_allclose(loss, 1e-7, rtol=1e-6)  # q = 1 is clipped to 1 - 1e-7
-    assert (grad == 0).all()
+@each(TARGETED)
+def test_minus_infinity_at_the_target(isa, call):
+    for kind, (dtype, order, classes) in enumerate(GRID):
+        y, x = rows_of(call, dtype, classes, kind)
+        n = len(x)
+        away, far = x.copy(), x.copy()
+        hit = (np.arange(0, n, 2), labels_of(classes, n, 0)[::2].astype(int))
+        away[hit], far[hit] = -inf, FAR
+        where = f"{dtype}, {order}, {classes} classes"
+        found, wanted = call.rows(y, away, order), call.rows(y, far, order)
+        if "loss" in found:
+            assert (found["loss"][::2] == inf).all(), where
+            assert np.isfinite(found["loss"][1::2]).all(), where
+        for name in {"grad", "hess"} & found.keys():
+            assert np.isfinite(found[name].astype(float)).all(), f"{name}: {where}"
+            assert found[name].tobytes() == wanted[name].tobytes(), f"{name}: {where}"
+        if "loss" in found and "label_smoothing" in call.arguments and classes < 1000:
+            assert (call.rows(y, away, order, label_smoothing=0.1)["loss"][::2] == inf).all(), where
 
 
-@pytest.mark.parametrize("dtype", FLOATS)
-@pytest.mark.parametrize("layout", ["last", "first"])
-def test_bad_probabilities(isa, dtype, layout, rng):
-    """Rows of zeros are 0 / 0; NaN spreads over its row, not beyond; nothing is wrong with a zero."""
-    for classes in (3, 17, 65, 300):
-        rows = (rng.random((5, classes)) + 0.1).astype(dtype)
-        labels = np.array([0, 1, 2, 0, 1])
-        rows[1], rows[2, 1], rows[3, 0] = 0, nan, 0
-        x, axis = LAYOUTS[layout](rows)
-        loss, grad = xn.sparse_categorical_crossentropy_value_and_grad(labels, x, axis=axis)
-        grad = as_rows(grad, axis)
-        assert np.isnan(loss).tolist() == [False, True, True, False, False]
-        assert loss[3] == pytest.approx(-np.log(1e-7), rel=1e-6)
-        assert (grad[3] == 0).all()
-        assert np.isfinite(grad[[0, 4]]).all()
-        target = LAYOUTS[layout](one_hot(labels, rows))[0]
-        dense = xn.categorical_crossentropy(target, x, axis=axis)
-        assert np.isnan(dense).tolist() == [False, True, True, False, False]
+@each([call for call in ELEMENTWISE if call.logits and call.targets])
+def test_an_infinite_logit_that_is_wrong(isa, call):
+    for dtype, order, classes in GRID:
+        y, x = rows_of(call, dtype, classes)
+        for target, sign in ((0, -1), (1, 1), (0.25, 1), (0.25, -1)):
+            spot = (slice(0, None, 2), classes // 2)
+            y[spot] = target
+            away, far = x.copy(), x.copy()
+            away[spot], far[spot] = -sign * inf, sign * FAR
+            found, wanted = call.rows(y, away, order), call.rows(y, far, order)
+            where = f"{dtype}, {order}, {classes} classes, target {target}"
+            for name in {"loss", "each"} & found.keys():
+                assert (found[name][spot if name == "each" else slice(0, None, 2)] == inf).all(), where
+                check_same({name: found[name]}, wanted, where, slice(1, None, 2))
+            for name in {"grad", "hess"} & found.keys():
+                assert np.isfinite(found[name].astype(float)).all(), f"{name}: {where}"
+                if "focal" not in call.name.lower() or target != 0.25:
+                    assert found[name].tobytes() == wanted[name].tobytes(), f"{name}: {where}"
 
 
-@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
-def test_perfect_and_hopeless_probabilities(isa, dtype):
-    """The clip keeps both finite, and 1 - epsilon does not round to 1."""
-    p = np.array([[1, 0, 0], [0, 1, 0]], dtype)
-    loss, grad = xn.sparse_categorical_crossentropy_value_and_grad([0, 0], p)
-    assert 0 < loss[0] < 2e-3
-    assert 6 < loss[1] < 17
-    assert (grad == 0).all()
+# | NaN or +inf logit, or a row of -inf alone | NaN for that row alone; its neighbours are untouched |
 
 
-def test_subnormal_logits_and_gradients(isa):
-    """The import does not switch subnormals off, and results use them."""
-    assert float.fromhex("0x1p-1070") * 0.5 != 0
-    x = np.array([[0, -100.0]], np.float32)
-    prob = xn.softmax(x)
-    assert 0 < prob[0, 1] < np.finfo(np.float32).tiny
-    np.testing.assert_allclose(prob[0, 1], np.exp(-100.0), atol=3e-45)
-
-
-def test_labels_beyond_int32(isa):
-    """Labels are never routed through floats: neighbours beyond 2^24 stay apart."""
-    classes = 2**24 + 4
-    x = np.zeros((1, classes), np.float32)
-    for label in (2**24, 2**24 + 1, 2**24 + 3):
-        _, grad = xn.sparse_categorical_crossentropy_value_and_grad(
-            [label], x, True, grad_out=np.empty_like(x)
-        )
-        assert int(np.argmin(grad)) == label
-
-
-@pytest.mark.parametrize("axis", [-1, 0])
-def test_more_than_two_to_the_31_elements(axis):
-    """8.6 GB of which almost all is the zero page: only the first and the last row are ever written."""
-    classes, n = 32_768, 65_537 + 2
-    try:
-        x = np.zeros((n, classes) if axis else (classes, n), np.float32)
-    except MemoryError:
-        pytest.skip("no address space for 8.6 GB")
-    assert x.size > 2**31
-    if axis:
-        x[-1, -1] = x[0, 5] = 20
+def spoiled(x: np.ndarray, row: int, column: int, bad: str) -> np.ndarray:
+    x = x.copy()
+    if bad == "all":
+        x[row] = -inf
+    elif bad == "both":
+        x[row], x[row, column] = -inf, inf
     else:
-        x[-1, -1] = x[5, 0] = 20
-    y = np.zeros(n, np.int32)
-    y[-1], y[0] = classes - 1, 5
-    loss = xn.sparse_categorical_crossentropy(y, x, True, axis=axis)
-    others = np.float32(np.log(classes))
-    np.testing.assert_allclose(loss[1:-1], others, rtol=2.4e-7)
-    np.testing.assert_allclose(loss[[0, -1]], np.log1p((classes - 1) * np.exp(-20.0)), rtol=5e-6)
+        x[row, column] = float(bad)
+    return x
 
 
-@pytest.mark.parametrize("classes", [3, 200])
-def test_no_clip_and_probabilities_of_zero(isa, classes):
-    """epsilon=0: a class without a target has no gradient of its own, even at 0; a certain row has loss 0, not -0."""
-    p = np.zeros((1, classes))
-    p[0, 1] = 1
-    sparse = xn.sparse_categorical_crossentropy_value_and_grad([1], p, epsilon=0.0)
-    dense = xn.categorical_crossentropy_value_and_grad(p.copy(), p, epsilon=0.0)
-    for loss, grad in (sparse, dense):
-        assert loss[0] == 0
-        assert not np.signbit(loss[0])
-        np.testing.assert_array_equal(grad, 1 - p)
+@pytest.mark.parametrize("bad", ["nan", "-nan", "inf", "all", "both"])
+@each(SOFTMAX)
+def test_a_bad_row_is_nan_and_alone(isa, call, bad):
+    for kind, (dtype, order, classes) in enumerate(GRID):
+        y, x = rows_of(call, dtype, classes, kind)
+        n, clean = len(x), call.rows(y, x, order)
+        for row, column in ((0, 0), (n // 2, classes // 2), (n - 1, classes - 1)):
+            found = call.rows(y, spoiled(x, row, column, bad), order)
+            where = f"{dtype}, {order}, {classes} classes, row {row}, column {column}"
+            for name, value in found.items():
+                assert np.isnan(value[row].astype(float)).all(), f"{name}: {where}"
+            check_same(found, clean, where, np.arange(n) != row)
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize(
-    ("classes", "first", "last"), [(4096, 0, 2048), (65537, 65536, 65537), (300, 0, 112), (113, 0, 112)]
-)
-@pytest.mark.parametrize("axis", [0, 1])
-@pytest.mark.parametrize("masked", [False, True])
-def test_nan_shows_where_its_block_has_no_number(isa, dtype, classes, first, last, axis, masked):
-    """A block of NaN, or of -inf and one NaN, has no maximum: its NaN must reach the row all the same."""
-    x = np.zeros((3, classes), dtype)
-    x[1, first:last] = -np.inf if masked else np.nan
-    x[1, first] = np.nan
-    given = np.ascontiguousarray(x.T) if axis == 0 else x
-    label = classes // 2 if first else classes - 1
-    labels = np.full(3, label)
-    loss, grad = xn.sparse_categorical_crossentropy_value_and_grad(labels, given, True, axis=axis)
-    grad = grad.T if axis == 0 else grad
-    assert np.isnan(loss).tolist() == [False, True, False]
-    assert np.isnan(grad[1]).all()
-    assert np.isfinite(grad[[0, 2]]).all()
-    assert np.isnan(xn.logsumexp(given, axis=axis)).tolist() == [False, True, False]
+@pytest.mark.parametrize("bad", ["nan", "inf", "-inf", "zeros"])
+@each(DIVIDED)
+def test_a_row_without_a_sum_is_nan_and_alone(isa, call, bad):
+    """Probabilities are divided by their sum: there is nothing to clip where that is NaN, infinite or 0."""
+    for kind, (dtype, order, classes) in enumerate(GRID):
+        y, x = rows_of(call, dtype, classes, kind)
+        n, clean = len(x), call.rows(y, x, order)
+        for row, column in ((0, 0), (n // 2, classes // 2), (n - 1, classes - 1)):
+            given = x.copy()
+            given[row, column if bad != "zeros" else slice(None)] = 0 if bad == "zeros" else float(bad)
+            found = call.rows(y, given, order)
+            where = f"{dtype}, {order}, {classes} classes, row {row}, column {column}"
+            for name, value in found.items():
+                assert np.isnan(value[row].astype(float)).all(), f"{name}: {where}"
+            check_same(found, clean, where, np.arange(n) != row)
 
 
-def test_empty_arrays_may_stand_anywhere():
-    labels = np.frombuffer(bytearray(9), np.int64, count=0, offset=1)
-    assert xn.sparse_categorical_crossentropy(labels, np.zeros((0, 4), np.float32), True).shape == (0,)
+@each([*ELEMENTWISE, *(call for call in LOSSES if call.name.lower().startswith("kl"))])
+def test_nan_stays_in_its_element(isa, call):
+    """The loss of the row is NaN where it has one for the row; other elements keep their derivatives."""
+    for dtype, order, classes in GRID:
+        y, x = rows_of(call, dtype, classes)
+        n, clean = len(x), call.rows(y, x, order)
+        for row, column in ((0, 0), (n // 2, classes // 2), (n - 1, classes - 1)):
+            found = call.rows(y, spoiled(x, row, column, "nan"), order)
+            where = f"{dtype}, {order}, {classes} classes, row {row}, column {column}"
+            for name, value in found.items():
+                spot = (row, column) if name in PLANES else row
+                assert np.isnan(float(value[spot])), f"{name}: {where}"
+                others = np.ones(value.shape, bool)
+                others[spot] = False
+                check_same({name: value}, clean, where, others)
 
 
-@pytest.mark.parametrize("classes", [2, 300])
-def test_dense_and_sparse_agree_where_probabilities_are_clipped(isa, classes, rng):
-    """The bounds are epsilon and 1 - epsilon, not their roundings to float32."""
-    rest = np.exp(-rng.uniform(15, 17.5, 2000))
-    p = np.empty((2000, classes), np.float32)
-    p[:, 0], p[:, 1:] = 1 - rest, (rest / (classes - 1))[:, None]
-    p[::3, 0] = 1  # the sum of a row is beyond 1
-    one_hot = np.zeros_like(p)
-    one_hot[:, 0] = 1
-    sparse, sparse_grad = xn.sparse_categorical_crossentropy_value_and_grad(np.zeros(len(p), int), p)
-    dense = xn.categorical_crossentropy_value_and_grad(one_hot, p)
-    poly1 = xn.poly1_crossentropy_value_and_grad(one_hot, p, 0.0, from_logits=False)
-    clipped = sparse_grad[:, 1] == 0
-    assert 0 < clipped.mean() < 1
-    for loss, grad in (dense, poly1):
-        np.testing.assert_allclose(loss, sparse, rtol=2e-6)
-        assert np.array_equal(grad[:, 1] == 0, clipped)
+# | +-3e38 logits | exact where float32 can hold it, else inf; no NaN |
+
+
+def most(dtype: str) -> float:
+    """A multiple of 2^100 where the type has one, so that products with small powers of 2 are exact."""
+    return {"float16": 65504.0, "bfloat16": 3.0e38, "float32": 3.0e38, "float64": 1.7e308}[dtype]
+
+
+@each(TARGETED)
+def test_huge_logits(isa, call):
+    """Losses are the difference of two logits: times alpha for the focal one, and 2 more for poly1."""
+    factor = 0.25 if "focal" in call.name.lower() else 1.0
+    more = 2.0 if "poly1" in call.name.lower() else 0.0
+    for kind, (dtype, order, classes) in enumerate(GRID):
+        kind_of = dtype_of(dtype)
+        big = float(kind_of.type(most(dtype)))
+        x = np.zeros((6, classes), kind_of)
+        x[:, 0] = [big, -big, big, big, -big, big]
+        x[:, 1] = [0, 0, -big, big, -big, big]
+        x[4], x[5] = -big, big
+        labels = np.array([1, 0, 1, 0, 0, 1]).astype(INTEGERS[kind % 8])
+        found = call.rows(call.one_hot(labels, classes, dtype), x, order)
+        where = f"{dtype}, {order}, {classes} classes"
+        for name, value in found.items():
+            assert not np.isnan(value.astype(float)).any(), f"{name}: {where}"
+        if "loss" in found:
+            with np.errstate(over="ignore"):  # row 1 has all the other classes ahead of its label
+                wanted = factor * np.array([big, big + np.log(classes - 1), 1]) + more
+                wanted[2] = factor * big * 2 + more
+                wanted = wanted.astype(computed(kind_of))
+            ulp = np.finfo(wanted.dtype).eps
+            np.testing.assert_allclose(found["loss"][:3], wanted, rtol=2 * ulp, err_msg=where)
+            if factor == 1 and more == 0:
+                assert found["loss"][[0, 2]].tobytes() == wanted[[0, 2]].tobytes(), where
+                np.testing.assert_allclose(found["loss"][3:], np.log([2, classes, classes]), rtol=1e-6)
+        if "grad" in found:
+            slope = factor * np.array([[1, -1], [-1, 1], [1, -1]])
+            if classes > 2:  # else row 1 is the mirror image of row 0
+                slope[1] = found["grad"][1, :2] = 0
+            np.testing.assert_array_equal(found["grad"][:3, :2].astype(float), slope, err_msg=where)
+        if "hess" in found:
+            assert (found["hess"][0] == 0).all()
+
+
+@each([call for call in SOFTMAX if call.host == "activation"])
+def test_huge_logits_of_activations(isa, call):
+    for dtype, order, classes in GRID:
+        kind = dtype_of(dtype)
+        big = kind.type(most(dtype))
+        x = np.zeros((4, classes), kind)
+        x[0, 0], x[1, :2], x[2], x[3] = big, [big, -big], -big, big
+        (found,) = call.rows(np.zeros(4, int), x, order).values()
+        where = f"{dtype}, {order}, {classes} classes"
+        assert not np.isnan(found.astype(float)).any(), where
+        if call.name == "softmax":
+            assert found[:2].astype(float).tolist() == [[1, *[0] * (classes - 1)]] * 2, where
+        elif call.name == "logsumexp":
+            wanted = np.array([big, big, -big, big], float) + np.log([1, 1, classes, classes])
+            np.testing.assert_allclose(found.astype(float), wanted, rtol=2e-7, err_msg=where)
+        else:
+            assert float(found[0, 0]) == 0, where
+            assert float(found[0, 1]) == -float(big), where
+
+
+@each([call for call in ELEMENTWISE if call.logits])
+def test_huge_logits_of_binary_losses(isa, call):
+    """All elements are wrong, or all are right: the mean of a row is what each of them has. Their sum is a float64."""
+    for dtype, order, classes in GRID:
+        big = float(dtype_of(dtype).type(min(most(dtype), 1e304)))
+        for target in (0, 1):
+            y = np.full((4, classes), target, dtype_of(dtype))
+            x = np.full((4, classes), big, dtype_of(dtype))
+            x[::2] = -big
+            wrong = slice(1, None, 2) if target == 0 else slice(0, None, 2)
+            found = call.rows(y, x, order)
+            alpha = {0: 0.75, 1: 0.25}[target] if "balanced" in call.name else 1.0
+            where = f"{dtype}, {order}, {classes} classes, target {target}"
+            for name, value in found.items():
+                assert not np.isnan(value.astype(float)).any(), f"{name}: {where}"
+            for name in {"loss", "each"} & found.keys():
+                np.testing.assert_allclose(found[name][wrong], alpha * big, rtol=1e-6, err_msg=where)
+                assert (found[name][1 - wrong.start :: 2] == 0).all(), where
+            for name in {"grad"} & found.keys():
+                slope = (alpha if target == 0 else -alpha) / classes
+                np.testing.assert_allclose(found[name][wrong].astype(float), slope, rtol=1e-2, err_msg=where)
+                assert (found[name][1 - wrong.start :: 2] == 0).all(), where
+
+
+# | more than 2^31 elements | right |  test_big.py, and all functions and dtypes: slow/big.py
+
+
+# | C = 1 | loss 0, gradient 0, from logits |
+
+
+@each(SOFTMAX)
+def test_one_class(isa, call):
+    for kind, dtype in enumerate(DTYPES):
+        for order in ORDERS:
+            x = np.array([[0.0], [5.0], [-6e4], [6e4]], dtype_of(dtype))
+            y = call.one_hot(labels_of(1, 4, kind), 1, dtype)
+            for name, value in call.rows(y, x, order).items():
+                wanted = {"prob": 1, "lse": x[:, 0].astype(float)}.get(name, 0)
+                assert (value.astype(float).ravel() == wanted).all(), f"{name}: {dtype}, {order}"
+
+
+@each(DIVIDED)
+def test_one_class_from_probabilities(isa, call):
+    """p / p = 1 is clipped, and has no gradient."""
+    for dtype in DTYPES:
+        for order in ORDERS:
+            x = np.array([[0.5], [1.0], [3.0], [0.25]], dtype_of(dtype))
+            found = call.rows(call.one_hot(np.zeros(4, int), 1, dtype), x, order)
+            assert "loss" not in found or (found["loss"] < 4e-3).all()
+            assert "grad" not in found or (found["grad"] == 0).all()
+
+
+@each(ELEMENTWISE)
+def test_one_class_is_the_usual_case_of_binary_losses(isa, call):
+    """A row of one class is an element like any other: as in a row of two with a certain one, which halves it."""
+    for dtype in DTYPES:
+        for order in ORDERS:
+            y, x = call.problem(9, 1, dtype)
+            found = call.rows(y, x, order)
+            beside = np.full_like(x, -inf if call.logits else 0)
+            both = np.hstack([y, np.zeros_like(y)]) if call.targets else y
+            unclipped = (
+                {} if call.logits else {"epsilon": 0.0}
+            )  # a clip would leave something of a certain element
+            for name, other in call.rows(both, np.hstack([x, beside]), order, **unclipped).items():
+                other = other[:, :1] if name in PLANES else other
+                factor = np.asarray(1 if name in ("prob", "each") else 2, other.dtype)
+                assert found[name].tobytes() == (factor * other).tobytes(), f"{name}: {dtype}, {order}"
+
+
+# | out of wrong shape, dtype, read-only or overlapping | ValueError before anything is written |
+
+
+def bad_buffers(good: np.ndarray) -> list[np.ndarray]:
+    locked = good.copy()
+    locked.flags.writeable = False
+    wrong = np.float32 if good.dtype == np.float64 else np.float64
+    return [
+        np.full((*good.shape, 1), nan, good.dtype),
+        np.full(good.shape[:-1], nan, good.dtype),
+        np.full(good.shape, nan, wrong),
+        np.full(good.shape, nan).astype(good.dtype.newbyteorder("S")),
+        locked,
+        np.broadcast_to(np.full(1, nan, good.dtype), good.shape),
+        np.lib.stride_tricks.as_strided(np.full(99, nan, good.dtype), good.shape, (0,) * good.ndim),
+    ]
+
+
+@each([call for call in CALLS if {"out", "grad_out", "hess_out"} & call.arguments])
+def test_buffers_that_do_not_fit(call):
+    for dtype in DTYPES:
+        y, x = call.problem(4, 3, dtype)
+        for name in call.buffers(x):
+            for bad in (*bad_buffers(call.buffers(x)[name]), call.buffers(x)[name].tolist(), "out"):
+                buffers = {**call.buffers(x), name: bad}
+                with pytest.raises(ValueError, match=f"^{name} must (have|be|not overlap)"):
+                    call(y, x, **buffers)
+                for buffer in buffers.values():
+                    if isinstance(buffer, np.ndarray):
+                        assert np.isnan(buffer.astype(float)).all(), f"{name}: {dtype}"
+
+
+@each([call for call in CALLS if {"out", "grad_out", "hess_out"} & call.arguments])
+def test_overlapping_buffers(call):
+    """Every pair of a buffer and something else: what is given last begins one item into the first."""
+    y, x = call.problem(4, 3, "float64")
+    weight = np.ones(4)
+    inputs = {"x" if call.host == "activation" else "y_pred": x}
+    if call.targets:
+        inputs["y_true"] = y
+    if "sample_weight" in call.arguments:
+        inputs["sample_weight"] = weight
+    for name in sorted({"class_weight", "pos_weight"} & call.arguments):
+        if call.host == "function":  # a class has a copy
+            inputs[name] = np.ones(3)
+    names = list(call.buffers(x))
+    pairs = [(one, other) for one in names for other in (*inputs, *names) if one != other]
+    assert pairs
+    for one, other in pairs:
+        memory = np.ones(100)
+        given, buffers = dict(inputs), call.buffers(x)
+        target = buffers if other in buffers else given
+        if target[other].dtype.kind != "f":  # labels
+            memory = memory.view(target[other].dtype)
+            memory[:] = 0
+        target[other] = memory[: target[other].size].reshape(target[other].shape)
+        moved = memory.view(buffers[one].dtype)[target[other].size - 1 :]
+        buffers[one] = moved[: buffers[one].size].reshape(buffers[one].shape)
+        before = memory.tobytes()
+        options = {k: v for k, v in given.items() if k not in ("x", "y_pred", "y_true")}
+        with pytest.raises(ValueError, match=r"^(out|grad_out|hess_out) must not overlap "):
+            call(given.get("y_true"), given.get("x", given.get("y_pred")), **options, **buffers)
+        assert memory.tobytes() == before, f"{one}, {other}"
+
+
+# | KeyboardInterrupt in a long call | raised within about 0.1 s |  test_interrupt.py
+# | called in a forked child, in a thread pool, at interpreter exit, from free-threaded Python | works |
+# |   test_fork.py, test_threads.py
+
+
+# | threads refused by the system, absurd n_threads | clamped; 0 or a non-integer is a ValueError |
+# |   refused: test_threads.py
+
+
+@each([call for call in CALLS if "n_threads" in call.arguments])
+def test_numbers_of_threads(call):
+    y, x = call.problem(20_000, 4, "float32")
+    alone = call.rows(y, x, n_threads=1)
+    for threads in (2, 3, 10_000, 2**31, 2**63, 10**30, np.int8(2)):
+        check_same(call.rows(y, x, n_threads=threads), alone, f"{threads} threads")
+    for threads in (0, -1, -(2**63), 1.0, "1", True, nan, [1]):
+        with pytest.raises(ValueError, match="n_threads must be an integer of at least 1; got "):
+            call(y, x, n_threads=threads)

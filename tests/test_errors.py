@@ -7,7 +7,6 @@ import re
 
 import numpy as np
 import pytest
-from cases import INTEGERS
 
 import xent_native as xn
 
@@ -191,103 +190,6 @@ def test_numbers():
             X,
             n_threads=threads,
         )
-
-
-# Labels.
-
-
-def functions(from_logits: bool):
-    yield lambda y, x, **options: xn.sparse_categorical_crossentropy(y, x, from_logits, **options)
-    yield lambda y, x, **options: xn.sparse_categorical_crossentropy_value_and_grad(
-        y, x, from_logits, **options
-    )
-    if from_logits:
-        yield lambda y, x, **options: xn.sparse_categorical_crossentropy_grad_and_hess(y, x, **options)
-
-
-def wrong_values(dtype: str, classes: int) -> list[int]:
-    limits = np.iinfo(dtype)
-    wanted = {classes, classes + 1, -1, -2, -100, limits.min, limits.max, 2**31, 2**32, 2**63, 2**63 + 1}
-    return sorted(v for v in wanted if limits.min <= v <= limits.max and not 0 <= v < classes)
-
-
-@pytest.mark.parametrize("from_logits", [True, False])
-@pytest.mark.parametrize("dtype", INTEGERS)
-@pytest.mark.parametrize("classes", [1, 4, 100])
-def test_label_out_of_range(isa, dtype, classes, from_logits):
-    """At every place, of every integer dtype; 2^32 and 2^63 must not wrap around to 0."""
-    x = np.full((5, classes), 0.5)
-    for value in wrong_values(dtype, classes):
-        for position in range(5):
-            y = np.zeros(5, dtype)
-            y[position] = value
-            expected = re.escape(f"y_true must lie in [0, {classes}); got {value} at index {position}")
-            for function in functions(from_logits):
-                with pytest.raises(IndexError, match=expected):
-                    function(y, x)
-
-
-@pytest.mark.parametrize("from_logits", [True, False])
-@pytest.mark.parametrize("threads", [1, 2, 8])
-def test_the_first_bad_label_is_named(from_logits, threads):
-    """Whatever thread finds which; rows count in C order whatever the axis."""
-    x = np.full((70_000, 3), 0.5, np.float32)
-    y = np.zeros(70_000, np.uint8)
-    y[[40_000, 69_999, 12_345]] = 77, 88, 99
-    for function in functions(from_logits):
-        with pytest.raises(IndexError, match="got 99 at index 12345"):
-            function(y, x, n_threads=threads)
-    x = np.full((3, 3, 300, 70), 0.5, np.float32)
-    y = np.zeros((3, 300, 70), np.int32)
-    y[2, 7, 69], y[1, 299, 3] = -5, 3
-    for function in functions(from_logits):
-        with pytest.raises(IndexError, match=re.escape("got 3 at index (1, 299, 3)")):
-            function(y, x, axis=1, n_threads=threads)
-
-
-def test_bad_label_beside_ignored_ones():
-    expected = re.escape("y_true must lie in [0, 4) or equal ignore_class=-1; got 4 at index 2")
-    with pytest.raises(IndexError, match=expected):
-        xn.sparse_categorical_crossentropy([-1, 0, 4], X, True, ignore_class=-1)
-    with pytest.raises(IndexError, match="got -1 at index 0"):
-        xn.sparse_categorical_crossentropy([-1, 0, 1], X, True)
-    with pytest.raises(IndexError, match="got -1 at index 0"):
-        xn.sparse_categorical_crossentropy([-1, 0, 1], X, True, ignore_class=-2)
-
-
-def test_weight_zero_does_not_excuse_a_bad_label():
-    with pytest.raises(IndexError, match="got 9 at index 1"):
-        xn.sparse_categorical_crossentropy([0, 9, 0], X, True, sample_weight=[1, 0, 1])
-
-
-def test_bad_label_of_a_single_row():
-    with pytest.raises(IndexError, match=r"y_true must lie in \[0, 3\); got 3"):
-        xn.sparse_categorical_crossentropy(3, [0.1, 0.2, 0.7])
-
-
-@pytest.mark.parametrize("classes", [200_000])
-@pytest.mark.parametrize("threads", [1, 2])
-def test_bad_label_of_a_wide_row(classes, threads):
-    x = np.zeros((2, classes), np.float32)
-    grad = np.full_like(x, np.nan)
-    with pytest.raises(IndexError, match="got 200000 at index 1"):
-        xn.sparse_categorical_crossentropy_value_and_grad(
-            [0, classes], x, True, grad_out=grad, n_threads=threads
-        )
-    assert np.isnan(grad).all()
-
-
-@pytest.mark.parametrize("layout", ["last", "middle"])
-def test_labels_are_checked_without_a_gradient_too(isa, layout):
-    """Every call checks, also where no label is looked at for the result."""
-    x = np.zeros((4, 3)) if layout == "last" else np.zeros((2, 3, 2))
-    axis = -1 if layout == "last" else 1
-    y = np.array([0, 1, 2, 3]).reshape(4 if layout == "last" else (2, 2))
-    for smoothing in (0.0, 1.0):
-        with pytest.raises(IndexError, match="got 3"):
-            xn.sparse_categorical_crossentropy(y, x, True, axis=axis, label_smoothing=smoothing)
-    with pytest.raises(IndexError, match="got 3"):
-        xn.sparse_categorical_crossentropy_grad_and_hess(y, x, axis=axis)
 
 
 @pytest.mark.parametrize("reduction", ["none", "sum", "mean"])

@@ -8,6 +8,8 @@ import tracemalloc
 import numpy as np
 import pytest
 from cases import INTEGERS
+from compatibility_inputs import ArrayOnly, DLPackOnly, memmap, misaligned, read_only, same
+from edge_functions import CALLS, DTYPES, ORDERS
 
 import xent_native as xn
 
@@ -25,45 +27,41 @@ def x(rng):
     return rng.random((6, 4, 5)) + 0.1
 
 
-def misaligned(a: np.ndarray) -> np.ndarray:
-    memory = np.empty(a.nbytes + 1, np.uint8)
-    moved = memory[1:].view(a.dtype).reshape(a.shape)
-    moved[...] = a
-    return moved
+def every_way(flip: slice):
+    """A view of another array that has the same items: every axis is stepped through by `flip`."""
 
+    def make(a: np.ndarray) -> np.ndarray:
+        index = (flip,) * a.ndim
+        wide = np.zeros([n * abs(flip.step) for n in a.shape], a.dtype)
+        wide[index] = a
+        return wide[index]
 
-def read_only(a: np.ndarray) -> np.ndarray:
-    a = a.copy()
-    a.flags.writeable = False
-    return a
-
-
-class Interface:
-    """Something that is no array but has one."""
-
-    def __init__(self, a):
-        self.a = a
-
-    def __array__(self, dtype=None, copy=None):
-        return self.a if dtype is None else self.a.astype(dtype)
+    return make
 
 
 WAYS = {
     "list": lambda a: a.tolist(),
-    "tuple": lambda a: tuple(map(tuple, a.tolist())) if a.ndim == 2 else tuple(a.tolist()),
+    "tuple": lambda a: tuple(a.tolist()),
     "F order": np.asfortranarray,
-    "negative strides": lambda a: a[::-1, ::-1].copy()[::-1, ::-1],
+    "negative strides": every_way(slice(None, None, -1)),
     "transposed": lambda a: a.T.copy().T,
-    "every second": lambda a: np.repeat(a, 2, axis=-1)[..., ::2],
-    "uneven rows": lambda a: np.repeat(a, 3, axis=1)[:, ::3],
+    "every second": every_way(slice(None, None, 2)),
+    "uneven rows": lambda a: np.repeat(a, 3, axis=a.ndim // 2)[
+        (slice(None),) * (a.ndim // 2) + (slice(None, None, 3),)
+    ],
     "misaligned": misaligned,
     "read-only": read_only,
     "other byte order": lambda a: a.astype(a.dtype.newbyteorder("S")),
     "subclass": lambda a: a.view(type("Sub", (np.ndarray,), {})),
-    "array interface": Interface,
+    "array interface": ArrayOnly,
+    "DLPack": DLPackOnly,
     "memory": lambda a: memoryview(np.ascontiguousarray(a)),
     "mask of nothing": lambda a: np.ma.array(a, mask=False),
+    "memmap, r": memmap,
+    "memmap, c": lambda a: memmap(a, "c"),
+    "memmap, r+": lambda a: memmap(a, "r+"),
 }
+WITHOUT_BFLOAT16 = ("list", "tuple", "memory", "DLPack")
 
 
 def close(actual, expected) -> None:
@@ -72,6 +70,60 @@ def close(actual, expected) -> None:
     np.testing.assert_allclose(actual[1], expected[1], rtol=1e-13, atol=1e-15)
     assert type(actual[0]) is np.ndarray
     assert type(actual[1]) is np.ndarray
+
+
+@pytest.mark.parametrize("call", CALLS, ids=str)
+def test_every_argument_of_every_function_in_every_form(call):
+    for dtype in DTYPES:
+        for order in ORDERS:
+            y, x, axis = call.placed(*call.problem(6, 5, dtype), order)
+            arguments = {
+                "y_true": y,
+                "y_pred": x,
+                **(call.weights(x, axis) if dtype == "float64" else {}),
+            }
+
+            def run(given, axis=axis):
+                options = {k: v for k, v in given.items() if k not in ("y_true", "y_pred")}
+                return call(given["y_true"], given["y_pred"], axis, **options)
+
+            expected = run(arguments)
+            for way, convert in WAYS.items():
+                for name, array in arguments.items():
+                    if dtype == "bfloat16" and array.dtype == x.dtype and way in WITHOUT_BFLOAT16:
+                        continue
+                    if (dtype != "float64" and way in ("list", "tuple")) or (
+                        name == "y_true" and not call.targets
+                    ):
+                        continue
+                    found = run({**arguments, name: convert(array)})
+                    same(found.values(), expected.values(), f"{way}: {name}, {dtype}, {order}")
+            for name, array in arguments.items():
+                repeated = np.broadcast_to(array[:1], array.shape)
+                found, wanted = run({**arguments, name: repeated}), run({**arguments, name: repeated.copy()})
+                same(found.values(), wanted.values(), f"stride 0: {name}, {dtype}, {order}")
+
+
+BUFFER_WAYS = {
+    name: WAYS[name]
+    for name in (
+        "F order", "negative strides", "transposed", "every second", "uneven rows", "misaligned", "subclass",
+        "memmap, c", "memmap, r+",
+    )
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("call", [call for call in CALLS if {"out", "grad_out"} & call.arguments], ids=str)
+def test_buffers_of_every_function_in_every_form(call):
+    for dtype in DTYPES:
+        for order in ORDERS:
+            y, x, axis = call.placed(*call.problem(6, 5, dtype), order)
+            expected = call(y, x, axis)
+            for way, convert in BUFFER_WAYS.items():
+                buffers = {name: convert(buffer) for name, buffer in call.buffers(x, axis).items()}
+                found = call(y, x, axis, **buffers)
+                same(found.values(), expected.values(), f"{way}, {dtype}, {order}")
+                assert {id(value) for value in found.values()} >= {id(buffer) for buffer in buffers.values()}
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -115,20 +167,6 @@ def test_zero_strides(y, rng):
     close(SPARSE(same, x, True), SPARSE(same.copy(), x, True))
 
 
-def test_memmap(y, x, tmp_path):
-    np.save(tmp_path / "x.npy", x)
-    np.save(tmp_path / "y.npy", y)
-    expected = SPARSE(y, x, True)
-    for mode in ("r", "c"):
-        mapped, labels = (
-            np.load(tmp_path / "x.npy", mmap_mode=mode),
-            np.load(tmp_path / "y.npy", mmap_mode=mode),
-        )
-        loss, grad = SPARSE(labels, mapped, True)
-        assert loss.tobytes() == expected[0].tobytes()
-        assert grad.tobytes() == expected[1].tobytes()
-
-
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_small_floats(y, x, dtype):
     dtype = np.dtype(dtype) if dtype == "float16" else np.dtype(pytest.importorskip("ml_dtypes").bfloat16)
@@ -170,6 +208,64 @@ def test_pandas(rng):
     close(SPARSE(y, frame, True, class_weight=pd.Series(np.ones(5))), expected)
     with pytest.raises(TypeError, match="y_true must hold real numbers; got dtype object"):
         SPARSE(pd.Series(["a"] * 6), frame, True)
+
+
+@pytest.mark.parametrize("call", CALLS, ids=str)
+def test_what_has_no_numbers_in_order_is_refused(call):
+    """Of SciPy, polars, pyarrow and pandas: sparse arrays, ragged lists, missing rows; as predictions and targets."""
+    refused = []
+    y, x = call.problem(3, 2, "float64")
+    sparse = pytest.importorskip("scipy.sparse")
+    refused += [sparse.csr_matrix(x), sparse.csc_array(x), sparse.coo_array(x)]
+    pl, pa, pd = (pytest.importorskip(name) for name in ("polars", "pyarrow", "pandas"))
+    refused += [
+        pl.Series([[1.0], [1.0, 2.0], [2.0, 3.0]]),
+        pl.DataFrame({"a": [1.0, 2.0, 3.0], "b": ["x", "y", "z"]}),
+        pa.array([[1.0], [1.0, 2.0], [2.0, 3.0]]),
+        pa.array([[1.0, 2.0], None, [2.0, 3.0]], pa.list_(pa.float64(), 2)),
+        pd.DataFrame({"a": ["x", "y", "z"], "b": [1, 2, 3]}),
+    ]
+    for value in refused:
+        with pytest.raises((TypeError, ValueError), match=r"^\w+ must "):
+            call(y, value)
+        if call.targets:
+            with pytest.raises((TypeError, ValueError), match=r"^\w+ must "):
+                call(value, x)
+
+
+def test_missing_numbers_are_nan_and_missing_labels_an_error():
+    pa, pl, pd = (pytest.importorskip(name) for name in ("pyarrow", "polars", "pandas"))
+    columns = {"a": [1.0, None, 3.0], "b": [1.0, 2.0, 4.0]}
+    for value in (
+        pd.DataFrame(columns),
+        pd.DataFrame(columns).astype("Float64"),
+        pd.DataFrame(columns).astype("double[pyarrow]"),
+        pl.DataFrame(columns),
+        pa.table(columns),
+        pa.array([[1.0, 1.0], [None, 2.0], [3.0, 4.0]], pa.list_(pa.float64(), 2)),
+    ):
+        loss, grad = SPARSE([0, 1, 1], value, True)
+        assert np.isnan(loss).tolist() == [False, True, False]
+        assert np.isnan(grad).all(axis=1).tolist() == [False, True, False]
+    labels = [0, None, 1]
+    for value in (labels, pd.Series(labels, dtype="Int64"), pl.Series(labels), pa.array(labels)):
+        with pytest.raises(TypeError, match="y_true must hold"):
+            SPARSE(value, np.zeros((3, 2)), True)
+
+
+def test_lists_of_equal_length_are_rows(rng):
+    """Also where they are a slice of longer ones."""
+    pa, pl = pytest.importorskip("pyarrow"), pytest.importorskip("polars")
+    x, y = rng.random((6, 5)), rng.integers(0, 5, 4)
+    expected = SPARSE(y, x[1:5], True)
+    lists = pa.FixedSizeListArray.from_arrays(x.reshape(-1), 5)
+    for value in (
+        lists.slice(1, 4),
+        pa.chunked_array([lists.slice(1, 2), lists.slice(3, 2)]),
+        pl.Series(x.tolist()).slice(1, 4),
+        pl.Series(x.tolist(), dtype=pl.Array(pl.Float64, 5)).slice(1, 4),
+    ):
+        close(SPARSE(y, value, True), expected)
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -11,12 +11,26 @@ PIECE = 1 << 21  # elements: some milliseconds
 
 
 def converted(
-    array: np.ndarray, dtype: np.dtype | type | None = None, order: Literal["C", "K"] = "K"
+    array: np.ndarray, dtype: Any = None, order: Literal["C", "K"] = "K", copy: bool = True
 ) -> np.ndarray:
-    """A new, aligned array of these elements, in C order or in the order of `array`."""
+    """A new, aligned array of these elements, in C order or in the order of `array`.
+
+    What `dtype` cannot hold is inf or 0 there, without a warning: as C has it. Without `copy` an array of that dtype is
+    returned as it is.
+    """
+    if not copy and array.dtype == dtype:
+        return array
     result = np.empty_like(array, dtype=dtype, order=order, subok=False)
-    _fill(result, array)
+    with np.errstate(all="ignore"):
+        _fill(result, array)
     return result
+
+
+def contiguous(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """The array itself if it has this dtype, C order and alignment; else a copy that has."""
+    if array.dtype == dtype and array.flags.c_contiguous and array.flags.aligned:
+        return array
+    return converted(array, dtype, order="C")
 
 
 def _fill(result: np.ndarray, array: np.ndarray) -> None:

@@ -13,10 +13,10 @@ import threading
 
 import numpy
 
-from cpython.buffer cimport PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.buffer cimport PyBUF_FORMAT, PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.math cimport INFINITY
 from libc.stdint cimport int64_t, uint64_t, uintptr_t
-from libc.string cimport memset
+from libc.string cimport memset, strchr
 
 cdef extern from "Python.h":
     int PyErr_CheckSignals() noexcept  # the exception that it sets stays pending until cross_entropy raises it
@@ -31,6 +31,7 @@ cdef extern from "<time.h>" nogil:
 
 cdef enum:
     MAX_BUFFERS = 12
+    MAX_DIMENSIONS = 64
     CACHE_LINE = 64
     LARGE_BYTES = 1 << 22  # from here on a few microseconds for an aligned array are nothing
     SHORT_CALL = 4096  # elements: a few microseconds, in which no other thread would get far
@@ -134,8 +135,12 @@ cdef Py_buffer *acquire(Buffers *buffers, object array, int item, bint writable)
     """The buffer of an array whose items have `item` bytes, aligned and a whole number of items apart."""
     cdef Py_buffer *view = &buffers.view[buffers.count]
     cdef int i
-    PyObject_GetBuffer(array, view, PyBUF_STRIDES | (PyBUF_WRITABLE if writable else 0))
+    PyObject_GetBuffer(array, view, PyBUF_STRIDES | (PyBUF_WRITABLE | PyBUF_FORMAT if writable else 0))
     buffers.count += 1
+    if writable and view.format != NULL and strchr(view.format, b'O') != NULL:
+        raise ValueError("expected numbers, got references to objects")  # which numbers must not take the place of
+    if view.ndim > MAX_DIMENSIONS or (view.ndim > 0 and (view.shape == NULL or view.strides == NULL)):
+        raise ValueError("expected strides and at most 64 dimensions")  # ctypes has no strides, though it was asked
     if view.itemsize != item or (view.len > 0 and <uintptr_t> view.buf % item != 0):
         raise ValueError(f"expected aligned items of {item} bytes, got {view.itemsize}")
     for i in range(view.ndim):
@@ -151,8 +156,8 @@ cdef object lendable(array):
 
 cdef bint group(Py_buffer *view, int first, int last, int64_t *size, int64_t *stride) noexcept:
     """Dimensions [first, last) as one, its stride counted in items."""
-    cdef int64_t[64] shape
-    cdef int64_t[64] strides
+    cdef int64_t[MAX_DIMENSIONS] shape
+    cdef int64_t[MAX_DIMENSIONS] strides
     cdef int i
     for i in range(first, last):
         shape[i - first] = view.shape[i]
@@ -169,7 +174,7 @@ cdef int take_planes(Buffers *buffers, object array, int dtype, int axis, bint w
         array = lendable(array)
     cdef Py_buffer *view = acquire(buffers, array, FLOAT_SIZE[dtype], writable)
     cdef Shape own
-    if axis < 0 or axis >= view.ndim or view.ndim > 64:
+    if axis < 0 or axis >= view.ndim:
         raise ValueError("axis out of range")
     own.classes = view.shape[axis]
     planes.cls = view.strides[axis] // view.itemsize if own.classes > 1 else 1
@@ -189,7 +194,7 @@ cdef void *take_rows(Buffers *buffers, object array, int item, int axis, bint wr
     """An array with one item per row: the shape of the input without the class axis."""
     cdef Py_buffer *view = acquire(buffers, array, item, writable)
     cdef int64_t outer_size, inner_size
-    if axis > view.ndim or view.ndim > 64:
+    if axis > view.ndim:
         raise ValueError("an array of rows has too few dimensions")
     if not (group(view, 0, axis, &outer_size, outer) and group(view, axis, view.ndim, &inner_size, inner)):
         raise ValueError("these strides do not collapse into (outer, inner)")
@@ -291,9 +296,14 @@ cdef int take_plain(Buffers *buffers, xn_problem *p, Shape *shape, int kind, y_t
     return cls
 
 
+def is_bfloat16(dtype):
+    """Whether a dtype is that of ml_dtypes, in either byte order; anyone may give bits that name."""
+    return dtype.name == "bfloat16" and dtype.itemsize == 2 and not issubclass(dtype.type, numpy.void)
+
+
 def stored_code(dtype):
     """What C calls the dtype of an array with a class axis; -1 if it does not know it."""
-    return STORED.get(dtype, XN_BFLOAT16 if dtype.name == "bfloat16" and dtype.isnative else -1)
+    return STORED.get(dtype, XN_BFLOAT16 if is_bfloat16(dtype) and dtype.isnative else -1)
 
 
 def collapses(array, int axis):
@@ -304,6 +314,8 @@ def collapses(array, int axis):
     cdef int i
     PyObject_GetBuffer(lendable(array), &view, PyBUF_STRIDES)
     try:
+        if not 0 <= axis < view.ndim <= MAX_DIMENSIONS or view.strides == NULL or view.itemsize == 0:
+            return False
         for i in range(view.ndim):
             whole = whole and (view.shape[i] < 2 or view.strides[i] % view.itemsize == 0)
         return (whole and group(&view, 0, axis, &size, &stride)
@@ -356,6 +368,8 @@ def cross_entropy(bint from_logits, x, int dtype, int axis, labels, int label_ty
     if ignored is not None:
         p.has_ignored = 1
         p.ignored = <int64_t> <uint64_t> (ignored & 0xFFFFFFFFFFFFFFFF)
+    if x is None:
+        raise ValueError("there is no input")
     if axis < 0:
         axis += <int> x.ndim
     try:
@@ -426,6 +440,8 @@ def plain_cross_entropy(int kind, y_true, y_pred, from_logits, axis, ignore_clas
     cdef operation call
     cdef int cls
     cdef object loss = None, slope = None
+    if not PLAIN_SPARSE <= kind <= PLAIN_BINARY_FOCAL:
+        raise ValueError("unknown kind of loss")
     if type(y_pred) is not ndarray or type(y_true) is not ndarray:
         return None
     dtype = y_pred.dtype
@@ -437,7 +453,7 @@ def plain_cross_entropy(int kind, y_true, y_pred, from_logits, axis, ignore_clas
             if cls < 0:
                 return None
             call = plain_operation(&p, kind, from_logits, coefficient, alpha, balanced)
-        except (OverflowError, TypeError, ValueError):
+        except Exception:  # whatever an option's own methods raise: the thorough way asks them again
             return None
         if p.reduction == XN_NONE:
             rows = y_true.shape if kind == PLAIN_SPARSE else y_pred.shape[:cls] + y_pred.shape[cls + 1:]
@@ -482,6 +498,8 @@ def binary_cross_entropy(bint from_logits, x, int dtype, int axis, target, doubl
     if focal is not None:
         p.binary.focal = 1
         p.binary.balanced, p.alpha, p.coefficient = focal
+    if x is None:
+        raise ValueError("there is no input")
     if axis < 0:
         axis += <int> x.ndim
     try:

@@ -18,25 +18,31 @@ def as_ndarray(name: str, value: Any) -> np.ndarray:
     """`value` as an ndarray of whatever dtype; TypeError or ValueError that name it where there is none."""
     if value is None:
         raise TypeError(f"{name} must be an array; got None")
+    try:
+        return _converted(name, value)
+    except _RefusedError as error:
+        raise TypeError(str(error)) from None
+    except MemoryError:
+        raise
+    except ValueError as error:
+        raise ValueError(f"{name} must be an array of numbers: {error}") from None
+    except Exception as error:  # whatever the object's own methods raise
+        raise TypeError(f"{name} must be an array of numbers: {error}") from error
+
+
+class _RefusedError(TypeError):
+    """What the user is told as it stands."""
+
+
+def _converted(name: str, value: Any) -> np.ndarray:
     if isinstance(value, np.ma.MaskedArray):
         if np.ma.is_masked(value):
-            raise TypeError(
+            raise _RefusedError(
                 f"{name} must not be a masked array: {np.count_nonzero(np.ma.getmaskarray(value))} items are masked"
             )
         return np.asarray(value.data)
     if hasattr(value, "nnz") and hasattr(value, "toarray"):
-        raise TypeError(f"{name} must be dense; got a sparse {type(value).__name__}: use its toarray()")
-    try:
-        return _converted(name, value)
-    except ValueError as error:
-        raise ValueError(f"{name} must be an array of numbers: {error}") from None
-    except TypeError as error:
-        if str(error).startswith(name):
-            raise
-        raise TypeError(f"{name} must be an array of numbers: {error}") from None
-
-
-def _converted(name: str, value: Any) -> np.ndarray:
+        raise _RefusedError(f"{name} must be dense; got a sparse {type(value).__name__}: use its toarray()")
     if is_tensor(value):
         return _tensor_memory(name, value)
     if hasattr(value, "__dlpack__") and not hasattr(value, "__array__"):
@@ -60,9 +66,13 @@ def loaded_torch() -> Any:
 def check_tensor(name: str, tensor: Any) -> None:
     """TypeError unless its numbers are in the memory of this machine, at strides."""
     if tensor.device.type != "cpu":
-        raise TypeError(f"{name} must be on the CPU; got a tensor on device {tensor.device}: use its cpu()")
+        raise _RefusedError(
+            f"{name} must be on the CPU; got a tensor on device {tensor.device}: use its cpu()"
+        )
     if str(tensor.layout) != "torch.strided":
-        raise TypeError(f"{name} must be dense; got a tensor of layout {tensor.layout}: use its to_dense()")
+        raise _RefusedError(
+            f"{name} must be dense; got a tensor of layout {tensor.layout}: use its to_dense()"
+        )
 
 
 def _tensor_memory(name: str, tensor: Any) -> np.ndarray:
@@ -83,13 +93,13 @@ def _dlpack_memory(name: str, value: Any) -> np.ndarray:
     """What an object holds that lends its memory by DLPack alone."""
     device = value.__dlpack_device__()
     if int(device[0]) != _CPU:
-        raise TypeError(f"{name} must be on the CPU; got DLPack device {tuple(map(int, device))}")
+        raise _RefusedError(f"{name} must be on the CPU; got DLPack device {tuple(map(int, device))}")
     try:
         return np.from_dlpack(value)
     except (BufferError, RuntimeError) as error:
         torch = loaded_torch()  # which knows bfloat16, as NumPy does not
         if torch is None:
-            raise TypeError(f"{name} must hold numbers that NumPy knows: {error}") from None
+            raise _RefusedError(f"{name} must hold numbers that NumPy knows: {error}") from None
         return _tensor_memory(name, torch.from_dlpack(value))
 
 

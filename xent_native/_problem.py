@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Everything that users may get wrong: their arguments, checked and brought to what _core takes.
+"""The arrays that users give, checked and brought to what _core takes. Options that are no arrays: _options.py.
 
 Each function here takes one argument and returns it ready for use, or raises an exception that names the
 argument, what was expected, and what came. Nothing is written before all of them have passed.
@@ -7,8 +7,6 @@ argument, what was expected, and what came. Nothing is written before all of the
 
 from __future__ import annotations
 
-import math
-import operator
 import sys
 import warnings
 from collections.abc import Mapping
@@ -16,22 +14,17 @@ from typing import Any
 
 import numpy as np
 
-from . import _core, _foreign
-from ._copy import converted
-from ._core import FLOATS, INTEGERS, REDUCTIONS
+from . import _core, _foreign, _options
+from ._copy import contiguous, converted
+from ._core import FLOATS, INTEGERS
 
 
 def as_array(name: str, value: Any) -> np.ndarray:
     """Any array-like as an ndarray of numbers, without a copy where there is memory to share."""
     array = value if type(value) is np.ndarray else _foreign.as_ndarray(name, value)
-    if array.dtype.kind not in "fiub" and not _is_small_float(array.dtype):
+    if array.dtype.kind not in "fiub" and not _core.is_bfloat16(array.dtype):
         raise TypeError(f"{name} must hold real numbers; got dtype {array.dtype}")
     return array
-
-
-def _is_small_float(dtype: np.dtype) -> bool:
-    """bfloat16, which NumPy itself does not know."""
-    return dtype.name == "bfloat16"
 
 
 def prediction(value: Any, name: str = "y_pred") -> tuple[np.ndarray, np.dtype]:
@@ -44,7 +37,7 @@ def prediction(value: Any, name: str = "y_pred") -> tuple[np.ndarray, np.dtype]:
         return array, array.dtype
     if array.dtype.kind == "f" and array.dtype.itemsize > 8:
         raise TypeError(f"{name} must be float64 or smaller; got {array.dtype}")
-    if array.dtype.kind == "f" or _is_small_float(array.dtype):  # the other byte order
+    if array.dtype.kind == "f" or _core.is_bfloat16(array.dtype):  # the other byte order
         native = array.dtype.newbyteorder("=")
         return converted(array, native), native
     return converted(array, np.float64), np.dtype(np.float64)
@@ -55,19 +48,9 @@ def computed(dtype: np.dtype) -> np.dtype:
     return np.dtype(np.float64 if dtype == np.float64 else np.float32)
 
 
-def axis_number(axis: Any) -> int:
-    """`axis` as an int, whatever arrays it is for."""
-    try:
-        if isinstance(axis, bool | np.bool_):
-            raise TypeError
-        return operator.index(axis)
-    except TypeError:
-        raise ValueError(f"axis must be an integer; got {axis!r} of type {type(axis).__name__}") from None
-
-
 def class_axis(axis: Any, array: np.ndarray, name: str = "y_pred") -> int:
     """`axis` as a number from 0, an axis that `array` has and that is not empty."""
-    index = axis_number(axis)
+    index = _options.axis_number(axis)
     if array.ndim == 0:
         raise ValueError(f"{name} must have at least one dimension; got a scalar")
     if not -array.ndim <= index < array.ndim:
@@ -117,7 +100,7 @@ def labels(value: Any, x: np.ndarray, axis: int) -> np.ndarray:
             raise ValueError(
                 f"y_true must have shape {rows}, that of y_pred {x.shape} without axis {axis}; got {array.shape}"
             )
-    return array if array.flags.c_contiguous and array.flags.aligned else converted(array, order="C")
+    return contiguous(array, array.dtype)
 
 
 def targets(value: Any, x: np.ndarray, axis: int) -> np.ndarray:
@@ -127,18 +110,17 @@ def targets(value: Any, x: np.ndarray, axis: int) -> np.ndarray:
         raise ValueError(f"y_true must have the shape of y_pred, {x.shape}; got {array.shape}")
     if array.dtype == x.dtype:
         return passable(array, axis)
-    with np.errstate(all="ignore"):
-        copy = converted(array, x.dtype)
-        if x.dtype.itemsize == 2 and not _is_same(copy, array):
-            copy = converted(array, np.float32)
-    return passable(copy, axis)
+    target = converted(array, x.dtype)
+    if x.dtype.itemsize == 2 and not _is_same(target, array):
+        target = converted(array, np.float32)
+    return passable(target, axis)
 
 
-def _is_same(copy: np.ndarray, array: np.ndarray) -> bool:
+def _is_same(target: np.ndarray, array: np.ndarray) -> bool:
     """Whether a conversion has lost nothing; in pieces, which stay in the cache."""
     step = max(1, 65536 * len(array) // max(1, array.size))
     pieces = (slice(start, start + step) for start in range(0, len(array), step))
-    return all(np.array_equal(copy[piece].astype(array.dtype), array[piece]) for piece in pieces)
+    return all(np.array_equal(converted(target[piece], array.dtype), array[piece]) for piece in pieces)
 
 
 def sample_weights(value: Any, x: np.ndarray, axis: int) -> np.ndarray | None:
@@ -151,7 +133,7 @@ def sample_weights(value: Any, x: np.ndarray, axis: int) -> np.ndarray | None:
     rows = row_shape(x, axis)
     if array.shape != rows:
         array = _fit_weights(array, rows)
-    return array if array.flags.c_contiguous and array.flags.aligned else converted(array, order="C")
+    return contiguous(array, array.dtype)
 
 
 def _fit_weights(array: np.ndarray, rows: tuple[int, ...]) -> np.ndarray:
@@ -170,12 +152,6 @@ def _fit_weights(array: np.ndarray, rows: tuple[int, ...]) -> np.ndarray:
         ) from None
 
 
-def _in_dtype(array: Any, dtype: np.dtype) -> np.ndarray:
-    """Contiguous and aligned, in the dtype that is computed in. What it cannot hold is inf or 0 there, as in C."""
-    with np.errstate(all="ignore"):
-        return np.require(array, dtype=dtype, requirements=["C", "A"])
-
-
 def class_weights(value: Any, x: np.ndarray, axis: int) -> np.ndarray | None:
     """One weight per class in the dtype that `x` is computed in, from an array or a ``{class: weight}`` mapping."""
     if value is None:
@@ -184,20 +160,30 @@ def class_weights(value: Any, x: np.ndarray, axis: int) -> np.ndarray | None:
     if isinstance(value, Mapping):
         dense = np.ones(classes)
         for key, weight in value.items():
-            index = int(key) if isinstance(key, str) and key.isdecimal() else key  # as JSON writes it
-            if not isinstance(index, int | np.integer) or not 0 <= index < classes:
-                raise ValueError(f"class_weight must have keys in [0, {classes}); got {key!r}")
+            index = _class_key(key, classes)
             try:
-                dense[index] = float(weight)
-            except (TypeError, ValueError):
+                factor = _options.number(weight)
+            except TypeError:
                 raise TypeError(
-                    f"class_weight must hold real numbers; got {weight!r} for class {index}"
+                    f"class_weight must hold real numbers; got {_options.shown(weight)} for class {index}"
                 ) from None
-        return _in_dtype(dense, computed(x.dtype))
+            with np.errstate(all="ignore"):
+                dense[index] = factor
+        return dense
     array = as_array("class_weight", value)
     if array.shape != (classes,):
         raise ValueError(f"class_weight must have shape ({classes},), one per class; got {array.shape}")
-    return _in_dtype(array, computed(x.dtype))
+    return contiguous(array, computed(x.dtype))
+
+
+def _class_key(key: Any, classes: int) -> int:
+    """The class that a key of a mapping stands for: an integer, or its digits, as JSON writes it."""
+    is_number = isinstance(key, int | np.integer)
+    is_text = isinstance(key, str) and key.isdecimal() and len(key) < 20
+    index = int(key) if is_number or is_text else -1
+    if not 0 <= index < classes:
+        raise ValueError(f"class_weight must have keys in [0, {classes}); got {_options.shown(key)}")
+    return index
 
 
 def positive_weights(value: Any, x: np.ndarray, axis: int) -> np.ndarray | None:
@@ -207,17 +193,12 @@ def positive_weights(value: Any, x: np.ndarray, axis: int) -> np.ndarray | None:
     classes, dtype = x.shape[axis], computed(x.dtype)
     array = as_array("pos_weight", value)
     if array.ndim == 0:
-        return _in_dtype(np.full(classes, array), dtype)
+        return np.full(classes, converted(array, dtype))
     if array.shape != (classes,):
         raise ValueError(
             f"pos_weight must be a number or have shape ({classes},), one per class; got shape {array.shape}"
         )
-    return _in_dtype(array, dtype)
-
-
-def focal_options(balancing: Any, alpha: Any, gamma: Any) -> tuple[bool, float, float]:
-    """Whether the classes are balanced, `alpha` in [0, 1], and a finite `gamma` of at least 0."""
-    return bool(balancing), _fraction("alpha", alpha, 1.0), finite_number("gamma", gamma, 0.0)
+    return contiguous(array, dtype)
 
 
 def same_rank(y_pred: Any, y_true: Any) -> tuple[Any, Any]:
@@ -270,11 +251,11 @@ def kept_weights(name: str, value: Any) -> Any:
 
 def focal_alpha(value: Any) -> float | np.ndarray:
     """`alpha` as a finite float, or as a new array with one for each class."""
-    array = as_array("alpha", value).astype(np.float64)
+    array = converted(as_array("alpha", value), np.float64)
     if array.ndim > 1:
         raise ValueError(f"alpha must be a number or one per class; got shape {array.shape}")
     if not np.isfinite(array).all():
-        raise ValueError(f"alpha must be finite; got {value!r}")
+        raise ValueError(f"alpha must be finite; got {_options.shown(value)}")
     return array if array.ndim else float(array)
 
 
@@ -290,24 +271,9 @@ def balance(
         raise ValueError(
             f"alpha must be a number or have shape ({classes},), one per class; got {given.shape}"
         )
-    both = given if factors is None else given * factors
-    return 1.0, _in_dtype(both, computed(x.dtype))
-
-
-def finite_number(name: str, value: Any, least: float = float("-inf")) -> float:
-    """A finite number that is not below `least`, such as `gamma`."""
-    bound = "" if least == float("-inf") else f", at least {least:g}"
-    try:
-        if isinstance(value, str | bool | np.bool_):
-            raise TypeError
-        number = float(value)
-    except (TypeError, ValueError):
-        raise TypeError(f"{name} must be a finite number{bound}; got {value!r}") from None
-    except OverflowError:  # an int that no float can hold
-        number = float("inf")
-    if not (math.isfinite(number) and number >= least):
-        raise ValueError(f"{name} must be a finite number{bound}; got {number!r}")
-    return number
+    with np.errstate(all="ignore"):
+        both = given if factors is None else given * factors
+    return 1.0, converted(both, computed(x.dtype))
 
 
 def warn_of_one_class(x: np.ndarray) -> None:
@@ -321,61 +287,6 @@ def warn_of_one_class(x: np.ndarray) -> None:
         SyntaxWarning,
         stacklevel=level,
     )
-
-
-def label_number(value: Any) -> int | None:
-    """`ignore_class` as an int, whatever labels it is for, or None."""
-    if value is None:
-        return None
-    try:
-        if isinstance(value, bool | np.bool_):
-            raise TypeError
-        return operator.index(value)
-    except TypeError:
-        raise ValueError(f"ignore_class must be an integer or None; got {value!r}") from None
-
-
-def ignored_class(value: Any, label_dtype: np.dtype) -> int | None:
-    """`ignore_class` as an int, or None if no label of this dtype can equal it."""
-    ignored = label_number(value)
-    limits = np.iinfo(label_dtype)
-    return ignored if ignored is not None and limits.min <= ignored <= limits.max else None
-
-
-def smoothing(value: Any) -> float:
-    """`label_smoothing` in [0, 1]."""
-    return _fraction("label_smoothing", value, 1.0)
-
-
-def clip_epsilon(value: Any, name: str = "epsilon") -> float:
-    """`epsilon` in [0, 0.5)."""
-    epsilon = _fraction(name, value, 0.5)
-    if epsilon == 0.5:
-        raise ValueError(f"{name} must be less than 0.5; got 0.5")
-    return epsilon
-
-
-def _fraction(name: str, value: Any, most: float) -> float:
-    try:
-        if isinstance(value, str | bool | np.bool_):
-            raise TypeError
-        number = float(value)
-    except (TypeError, ValueError):
-        raise TypeError(f"{name} must be a number in [0, {most:g}]; got {value!r}") from None
-    except OverflowError:  # an int that no float can hold
-        number = float("inf")
-    if not 0.0 <= number <= most:
-        raise ValueError(f"{name} must lie in [0, {most:g}]; got {number!r}")
-    return number
-
-
-def reduction_code(value: Any) -> int:
-    """The code of a reduction's name."""
-    try:
-        return REDUCTIONS[value]
-    except (KeyError, TypeError):
-        choices = ", ".join(repr(choice) for choice in REDUCTIONS)
-        raise ValueError(f"reduction must be one of {choices}; got {value!r}") from None
 
 
 def output(name: str, value: Any, shape: tuple[int, ...], dtypes: tuple[np.dtype, ...]) -> np.ndarray:
@@ -484,7 +395,8 @@ class Rows:
         if self.result is None:
             return reduced
         if self.reduced:
-            self.result[...] = reduced
+            with np.errstate(all="ignore"):
+                self.result[...] = reduced
         elif self.result is not self.native:
             self.result[...] = self.native
         return self.result

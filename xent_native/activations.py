@@ -3,14 +3,16 @@
 
 from __future__ import annotations
 
-import operator
+import sys
 from typing import Any
 
 import numpy as np
 
-from . import _core, _problem, runtime
+from . import _core, _options, _problem, runtime
 
 __all__ = ["log_softmax", "logsumexp", "sigmoid", "softmax", "to_categorical"]
+
+_MOST_DIMENSIONS = 64  # of NumPy's arrays
 
 
 def _softmax_plane(x: Any, axis: int, out: Any, logarithm: bool, n_threads: int | None) -> np.ndarray:
@@ -190,16 +192,19 @@ def sigmoid(x: Any, *, out: Any = None, n_threads: int | None = None) -> np.ndar
     result: np.ndarray = np.empty(given.shape, dtype) if out is None else out
     if given.size == 0:
         return result
-    logits = _problem.passable(given[..., None], given.ndim)
-    view = result[..., None]
-    direct = dtype == logits.dtype and _problem.passable(view, given.ndim) is view
+    if given.ndim == 0:
+        given = given[None]
+    axis = given.ndim - 1
+    logits = _problem.passable(given, axis)
+    view = result.reshape(given.shape) if result.ndim == 0 else result
+    direct = dtype == logits.dtype and _problem.passable(view, axis) is view
     native = view if direct else np.empty(logits.shape, logits.dtype)
     _core.binary_cross_entropy(
-        True, logits, _core.stored_code(logits.dtype), given.ndim, None, 0.0, None, None, None, 0, 0.0, 0, 0.0,
+        True, logits, _core.stored_code(logits.dtype), axis, None, 0.0, None, None, None, 0, 0.0, 0, 0.0,
         threads, None, 0, None, None, None, native,
     )  # fmt: skip
     if not direct:
-        result[...] = native[..., 0]
+        view[...] = native
     return result
 
 
@@ -243,16 +248,22 @@ def to_categorical(y: Any, num_classes: int | None = None) -> np.ndarray:
             raise ValueError("num_classes must be given where y is empty")
         num_classes = max(int(labels.max()), 0) + 1
     try:
-        classes = operator.index(num_classes)
-    except TypeError:
-        raise ValueError(f"num_classes must be a positive integer; got {num_classes!r}") from None
+        classes = _options.integer(num_classes)
+    except (TypeError, OverflowError):
+        raise ValueError(
+            f"num_classes must be a positive integer; got {_options.shown(num_classes)}"
+        ) from None
     if classes < 1:
-        raise ValueError(f"num_classes must be a positive integer; got {classes}")
+        raise ValueError(f"num_classes must be a positive integer; got {_options.shown(classes)}")
     flat = labels.reshape(-1)
     bad = np.flatnonzero((flat < 0) | (flat >= classes))
     if bad.size:
         index = tuple(int(i) for i in np.unravel_index(bad[0], labels.shape)) if labels.ndim else ()
         raise IndexError(f"y must lie in [0, {classes}); got {flat[bad[0]]} at {_problem.place(index)}")
+    if labels.ndim == _MOST_DIMENSIONS or max(1, flat.size) * classes > sys.maxsize // 8:
+        raise ValueError(
+            f"y of shape {labels.shape} and num_classes {_options.shown(classes)} make more than an array can hold"
+        )
     dense = np.zeros((flat.size, classes))
     dense[np.arange(flat.size), flat.astype(np.intp)] = 1.0
     return dense.reshape(*labels.shape, classes)

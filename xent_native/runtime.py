@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
-import operator
 import os
 import platform
 import sys
@@ -13,7 +12,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from . import _core
+from . import _core, _options
 
 __all__ = ["get_num_threads", "isa", "set_isa", "set_num_threads", "show_config", "threads"]
 
@@ -27,13 +26,11 @@ _context_threads: contextvars.ContextVar[int] = contextvars.ContextVar("xent_nat
 def check_threads(n: object, name: str = "n_threads") -> int:
     """A number of threads as an int of at least 1; ValueError otherwise."""
     try:
-        if isinstance(n, bool):
-            raise TypeError
-        count = operator.index(n)  # type: ignore[arg-type]
-    except TypeError:
-        raise ValueError(f"{name} must be an integer of at least 1; got {n!r}") from None
+        count = _options.integer(n)
+    except (TypeError, OverflowError):
+        raise ValueError(f"{name} must be an integer of at least 1; got {_options.shown(n)}") from None
     if count < 1:
-        raise ValueError(f"{name} must be an integer of at least 1; got {count}")
+        raise ValueError(f"{name} must be an integer of at least 1; got {_options.shown(count)}")
     return min(count, _MOST)
 
 
@@ -166,7 +163,7 @@ def set_isa(name: str) -> None:
         reason = (
             "this CPU does not run it" if isinstance(name, str) and name in levels else "there is no such one"
         )
-        raise ValueError(f"instruction set must be one of {known}; got {name!r}: {reason}")
+        raise ValueError(f"instruction set must be one of {known}; got {_options.shown(name)}: {reason}")
     _core.set_isa(name)
 
 

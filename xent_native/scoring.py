@@ -5,14 +5,13 @@ from __future__ import annotations
 
 import contextlib
 import math
-import operator
 import os
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 
-from . import _problem, functional, runtime
+from . import _options, _problem, functional, runtime
 from ._npy import DataError, NpyFile
 
 __all__ = ["ClassScore", "DataError", "DataTypeError", "LabelError", "Score", "score"]
@@ -163,10 +162,14 @@ def score(
         x = _source("predictions", predictions, stack)
         y = _source("labels", labels, stack)
         _check(x, y)
-        _problem.ignored_class(ignore_class, y.dtype)
+        _options.ignored_class(ignore_class, y.dtype)
         rows, classes = x.shape
         step = _chunk_rows(chunk_rows, classes * x.dtype.itemsize)
-        options = {"from_logits": bool(from_logits), "ignore_class": ignore_class, "n_threads": n_threads}
+        options = {
+            "from_logits": _options.flag("from_logits", from_logits),
+            "ignore_class": ignore_class,
+            "n_threads": n_threads,
+        }
         totals = _Totals(classes)
         for first in range(0, rows, step):
             count = min(step, rows - first)
@@ -237,11 +240,11 @@ def _chunk_rows(asked: Any, row_bytes: int) -> int:
     if asked is None:
         return max(1, _CHUNK_BYTES // row_bytes)
     try:
-        rows = 0 if isinstance(asked, bool) else operator.index(asked)
-    except TypeError:
+        rows = _options.integer(asked)
+    except (TypeError, OverflowError):
         rows = 0
     if rows < 1:
-        raise ValueError(f"chunk_rows must be an integer of at least 1; got {asked!r}")
+        raise ValueError(f"chunk_rows must be an integer of at least 1; got {_options.shown(asked)}")
     return rows
 
 

@@ -8,7 +8,8 @@
  *     loss = -sum of u_j log(clip(q_j)), clip to [epsilon, 1 - epsilon]
  *     d loss / d p_k = (sum of u_j over the unclipped) / S - u_k / p_k, the last term only where q_k is
  *     unclipped; the bounds count as unclipped.
- * S is summed in float64. The logarithm is taken of the quotient, not of a rounded q. */
+ * S is summed in float64. The logarithm is taken of the quotient, not of a rounded q. A row whose sum is 0 or not
+ * finite has no quotients: it is NaN. */
 
 /* A row, or a lane, after its probabilities were summed. */
 typedef struct {
@@ -71,6 +72,11 @@ static inline void XN_T(prob_grad_label)(double p, double sum, double epsilon, d
     *at = inside == 0 ? 0 : (real)(-inside * ((sum - p) / p));
 }
 
+/* The sum of a row, or NaN if it is infinite: what is divided by it would else be 0, and clipped like any other. */
+XN_INLINE double XN_T(finite_sum)(double sum) {
+    return sum + (sum - sum);
+}
+
 static inline double XN_T(prob_sum)(const xn_tile *t, int64_t row) {
     real copy[XN_T(FLUSH) + XN_LANES];
     double total[2 * XN_LANES];
@@ -88,7 +94,7 @@ static inline double XN_T(prob_sum)(const xn_tile *t, int64_t row) {
         for (int i = 0; j < n; i++, j++) total[i] += (double)p[j];
     }
     for (int i = 0; i < XN_LANES; i++) total[i] += total[i + XN_LANES];
-    return XN_T(fold)(total);
+    return XN_T(finite_sum)(XN_T(fold)(total));
 }
 
 /* Adds a block of n classes to the loss, and, with `slopes`, a constant to the callers, to the mass of the targets that

@@ -62,7 +62,7 @@ XN_INLINE void XN_T(prob_cols_dot)(int slopes, const xn_tile *t, XN_T(strip) str
 static inline void XN_T(prob_cols_clip)(const xn_tile *t, XN_T(strip) strip, XN_T(prob_cols) *s) {
 #pragma omp simd
     for (int64_t r = 0; r < strip.padded; r++) {
-        s->sum[r] = XN_T(added)(s->sum[r], s->sum_error[r]);
+        s->sum[r] = XN_T(finite_sum)(XN_T(added)(s->sum[r], s->sum_error[r]));
         const XN_T(clip) clip = XN_T(clip_of)(s->sum[r], t->epsilon);
         s->low[r] = clip.low;
         s->high[r] = clip.high;

@@ -143,9 +143,9 @@ static inline void XN_T(shaped_finish_row)(const xn_tile *t, XN_T(shape) k, int6
         XN_T(find_kept)(&exps, t, kept, i, j, done);
         XN_T(shaped_visit)(t, k, row, j, XN_T(least)(t->classes - j, XN_T(FLUSH)), done, exps, r, b, &sums);
     }
-    const double loss = 2 * XN_T(flushed)(sums.loss, sums.loss_error) + missing;
+    const double half = XN_T(flushed)(sums.loss, sums.loss_error) + missing;
     const real mass = (real)(XN_T(flushed)(sums.mass, sums.mass_error) + missing);
-    if (t->loss) t->loss[row] = t->alpha * loss * t->weight[row];
+    if (t->loss) t->loss[row] = 2 * (t->alpha * half) * t->weight[row];
     const real weight = (real)(t->alpha * t->grad_scale * t->weight[row]);
     for (int64_t j = 0; t->grad.data && j < t->classes; j += XN_T(FLUSH)) {
         if (xn_stops_at(t, j)) break;

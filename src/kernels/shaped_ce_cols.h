@@ -82,8 +82,8 @@ static inline void XN_T(shaped_cols_finish)(const xn_tile *t, XN_T(strip) strip,
         const int64_t lane = r % XN_LANES, row = strip.first + r;
         const int dropped = XN_T(is_dropped)(t, row);
         const double missing = d->log_s[r] - d->log_s[r]; /* NaN where the maximum is not finite */
-        const double loss = 2 * XN_T(added)(sums->loss[lane], sums->loss_error[lane]) + missing;
-        if (t->loss) t->loss[row] = dropped ? 0 : t->alpha * loss * t->weight[row];
+        const double half = XN_T(added)(sums->loss[lane], sums->loss_error[lane]) + missing;
+        if (t->loss) t->loss[row] = dropped ? 0 : 2 * (t->alpha * half) * t->weight[row];
         d->mass[r] = (real)(XN_T(added)(sums->mass[lane], sums->mass_error[lane]) + missing);
         d->weight[r] = dropped ? 0 : (real)(t->alpha * t->grad_scale * t->weight[row]);
     }

@@ -120,8 +120,8 @@ static inline void XN_T(shaped_prob_row)(const xn_tile *t, XN_T(shaped_clip) k, 
         const real *u = XN_T(targets)(t, row, j, n, targets);
         XN_T(shaped_prob_visit)(k, c, XN_T(inputs)(t, row, j, n, copy), u, v, &sums, n);
     }
-    const double loss = 2 * XN_T(flushed)(sums.loss, sums.loss_error) + XN_T(shaped_missing)(sum);
-    if (t->loss) t->loss[row] = t->alpha * loss * t->weight[row];
+    const double half = XN_T(flushed)(sums.loss, sums.loss_error) + XN_T(shaped_missing)(sum);
+    if (t->loss) t->loss[row] = 2 * (t->alpha * half) * t->weight[row];
     if (!t->grad.data) return;
     const double weight = t->alpha * t->grad_scale * t->weight[row];
     const real base = XN_T(shaped_base)(t, weight, XN_T(flushed)(sums.mass, sums.mass_error), sum);
@@ -205,9 +205,9 @@ static inline void XN_T(shaped_prob_cols_finish)(const xn_tile *t, XN_T(strip) s
         const XN_T(shaped_sums) *sums = all + r / XN_LANES;
         const int64_t lane = r % XN_LANES, row = strip.first + r;
         const int dropped = XN_T(is_dropped)(t, row);
-        const double loss = 2 * XN_T(added)(sums->loss[lane], sums->loss_error[lane]);
+        const double half = XN_T(added)(sums->loss[lane], sums->loss_error[lane]) + XN_T(shaped_missing)(s->sum[r]);
         const double mass = XN_T(added)(sums->mass[lane], sums->mass_error[lane]);
-        if (t->loss) t->loss[row] = dropped ? 0 : t->alpha * (loss + XN_T(shaped_missing)(s->sum[r])) * t->weight[row];
+        if (t->loss) t->loss[row] = dropped ? 0 : 2 * (t->alpha * half) * t->weight[row];
         const double weight = dropped ? 0 : t->alpha * t->grad_scale * t->weight[row];
         s->weight[r] = (real)weight;
         s->base[r] = XN_T(shaped_base)(t, weight, mass, s->sum[r]);

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import _core, _problem, runtime
+from .. import _core, _options, _problem, runtime
 from ._call import short
 
 Focal = tuple[Any, Any, Any]
@@ -77,23 +77,24 @@ def binary(
     given, grad_dtype = _problem.prediction(y_pred)
     axis = _problem.class_axis(axis, given)
     x = _problem.passable(given, axis)
-    code = _problem.reduction_code(reduction)
+    code = _options.reduction_code(reduction)
     target = _problem.targets(y_true, x, axis)
     if target.dtype != x.dtype:
         x = x.astype(target.dtype)
     dtype = _problem.computed(x.dtype)
     weights = _problem.sample_weights(sample_weight, x, axis)
     factors = _problem.positive_weights(pos_weight, x, axis)
-    options = None if focal is None else _problem.focal_options(*focal)
-    smoothing = _problem.smoothing(label_smoothing)
-    clip = _problem.clip_epsilon(epsilon)
+    options = None if focal is None else _options.focal_options(*focal)
+    smoothing = _options.smoothing(label_smoothing)
+    clip = _options.clip_epsilon(epsilon)
+    logits = _options.flag("from_logits", from_logits)
     threads = runtime.resolve_threads(n_threads)
     values = _problem.Rows(out, x, axis, code) if loss else None
     slope = _problem.Plane("grad_out", grad_out, x, axis, grad_dtype) if grad else None
     curve = _problem.Plane("hess_out", hess_out, x, axis, grad_dtype) if hess else None
     elements = _each_plane(each_out, x, axis, dtype) if each else None
     if out is not None or grad_out is not None or hess_out is not None or each_out is not None:
-        in_place = bool(from_logits) and grad_out is y_pred
+        in_place = logits and grad_out is y_pred
         came = {"y_pred": y_pred, "y_true": y_true, "sample_weight": sample_weight, "pos_weight": pos_weight}
         became = {"y_pred": given, "y_true": target, "sample_weight": weights, "pos_weight": factors}
         for inputs in (came, became):
@@ -102,7 +103,7 @@ def binary(
                 buffers = {"out": out, "grad_out": grad_out, "hess_out": hess_out}
                 _problem.refuse_overlap("each_out", each_out, {**inputs, **buffers})
     reduced = _core.binary_cross_entropy(
-        bool(from_logits), x, _core.stored_code(x.dtype), axis, target, smoothing, factors, options, weights,
+        logits, x, _core.stored_code(x.dtype), axis, target, smoothing, factors, options, weights,
         0 if weights is None else _core.FLOATS[weights.dtype], clip, code, 1.0 if class_sum else 0.0, threads,
         None if values is None else values.native, _core.FLOATS[dtype],
         None if elements is None else elements.native, None if slope is None else slope.native,

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .. import _core, _problem, runtime
+from .. import _core, _options, _problem, runtime
 
 EPSILON = 1e-7
 SPARSE, DENSE = _core.PLAIN["sparse"], _core.PLAIN["dense"]
@@ -112,7 +112,7 @@ def thorough(
     given, grad_dtype = _problem.prediction(y_pred)
     axis = _problem.class_axis(axis, given)
     x = _problem.passable(given, axis)
-    code = _problem.reduction_code(reduction)
+    code = _options.reduction_code(reduction)
     if dense and shape != "kl" and x.shape[axis] == 1:
         _problem.warn_of_one_class(x)
     if dense:
@@ -122,20 +122,21 @@ def thorough(
     else:
         target, labels = None, _problem.labels(y_true, x, axis)
         label_code = _core.INTEGERS[labels.dtype]
-        ignored = _problem.ignored_class(ignore_class, labels.dtype)
+        ignored = _options.ignored_class(ignore_class, labels.dtype)
     weights = _problem.sample_weights(sample_weight, x, axis)
     factors = _problem.class_weights(class_weight, x, axis)
     scale = 1.0
     if shape == "focal":
         scale, factors = _problem.balance(alpha, factors, x, axis)
-    smoothing = _problem.smoothing(label_smoothing)
-    clip = _problem.clip_epsilon(epsilon)
+    smoothing = _options.smoothing(label_smoothing)
+    clip = _options.clip_epsilon(epsilon)
+    logits = _options.flag("from_logits", from_logits)
     threads = runtime.resolve_threads(n_threads)
     values = _problem.Rows(out, x, axis, code) if loss else None
     slope = _problem.Plane("grad_out", grad_out, x, axis, grad_dtype) if grad else None
     curve = _problem.Plane("hess_out", hess_out, x, axis, grad_dtype) if hess else None
     if out is not None or grad_out is not None or hess_out is not None:
-        in_place = bool(from_logits) and grad_out is y_pred
+        in_place = logits and grad_out is y_pred
         # Both what came and what it became: a tensor and the array that views its memory.
         came = {
             "y_pred": y_pred,
@@ -154,7 +155,7 @@ def thorough(
             _problem.refuse_overlaps(inputs, out, grad_out, hess_out, in_place)
     try:
         reduced = _core.cross_entropy(
-            bool(from_logits), x, _core.stored_code(x.dtype), axis, labels, label_code, target, ignored, smoothing,
+            logits, x, _core.stored_code(x.dtype), axis, labels, label_code, target, ignored, smoothing,
             factors, weights, 0 if weights is None else _core.FLOATS[weights.dtype], clip, code, threads,
             None if values is None else values.native, _core.FLOATS[_problem.computed(x.dtype)], None,
             None if slope is None else slope.native, None if curve is None else curve.native, None, None,
@@ -170,5 +171,5 @@ def thorough(
 
 
 def refuse_probabilities(name: str, from_logits: bool) -> None:
-    if not from_logits:
+    if not _options.flag("from_logits", from_logits):
         raise ValueError(f"{name} must have from_logits=True: there is no Hessian from probabilities")

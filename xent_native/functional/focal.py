@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .. import _core, _problem
+from .. import _core, _options
 from ._call import EPSILON, short, thorough
 
 __all__ = ["categorical_focal_crossentropy", "categorical_focal_crossentropy_value_and_grad"]
@@ -197,5 +197,5 @@ def _focal(
         True, y_true, y_pred, from_logits, axis, ignore_class=None, label_smoothing=label_smoothing,
         class_weight=class_weight, sample_weight=sample_weight, reduction=reduction, epsilon=epsilon,
         n_threads=n_threads, out=out, grad_out=grad_out, grad=grad, shape="focal",
-        coefficient=_problem.finite_number("gamma", gamma, 0.0), alpha=alpha,
+        coefficient=_options.finite_number("gamma", gamma, 0.0), alpha=alpha,
     )[:2]  # fmt: skip

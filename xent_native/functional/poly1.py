@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .. import _core, _problem
+from .. import _core, _options
 from ._call import EPSILON, short, thorough
 
 __all__ = ["poly1_crossentropy", "poly1_crossentropy_value_and_grad"]
@@ -186,6 +186,6 @@ def _poly1(
     return thorough(
         True, y_true, y_pred, from_logits, axis, ignore_class=None, label_smoothing=label_smoothing,
         class_weight=class_weight, sample_weight=sample_weight, reduction=reduction,
-        epsilon=_problem.clip_epsilon(clip_epsilon, "clip_epsilon"), n_threads=n_threads, out=out,
-        grad_out=grad_out, grad=grad, shape="poly1", coefficient=_problem.finite_number("epsilon", epsilon),
+        epsilon=_options.clip_epsilon(clip_epsilon, "clip_epsilon"), n_threads=n_threads, out=out,
+        grad_out=grad_out, grad=grad, shape="poly1", coefficient=_options.finite_number("epsilon", epsilon),
     )[:2]  # fmt: skip

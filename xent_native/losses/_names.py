@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from .. import functional
+from .. import _options, functional
 from .base import Loss
 from .binary import BinaryCrossentropy, BinaryFocalCrossentropy
 from .categorical import CategoricalCrossentropy, SparseCategoricalCrossentropy
@@ -91,7 +91,7 @@ def get(identifier: Any) -> Any:
     elif callable(identifier):
         return identifier() if isinstance(identifier, type) else identifier
     known = ", ".join([*_FUNCTIONS, *_CLASSES])
-    raise ValueError(f"Could not interpret loss identifier: {identifier!r}; known are {known}")
+    raise ValueError(f"Could not interpret loss identifier: {_options.shown(identifier)}; known are {known}")
 
 
 def serialize(loss: Any) -> Any:
@@ -123,7 +123,7 @@ def serialize(loss: Any) -> Any:
     name = getattr(loss, "__name__", None)
     if _FUNCTIONS.get(str(name)) is loss:
         return name
-    raise ValueError(f"loss must be one of xent_native's classes or functions; got {loss!r}")
+    raise ValueError(f"loss must be one of xent_native's classes or functions; got {_options.shown(loss)}")
 
 
 def deserialize(description: Any) -> Any:
@@ -158,7 +158,9 @@ def deserialize(description: Any) -> Any:
     cls = _CLASSES.get(str(name))
     if cls is None:
         known = ", ".join(_CLASSES)
-        raise ValueError(f"Could not interpret loss identifier: {description!r}; known classes are {known}")
+        raise ValueError(
+            f"Could not interpret loss identifier: {_options.shown(description)}; known classes are {known}"
+        )
     options = config or {}
     unknown = set(options) - set(inspect.signature(cls).parameters)
     if unknown:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from .. import _problem
+from .. import _copy, _options, _problem
 
 __all__ = ["Loss", "Reduction"]
 
@@ -48,15 +48,15 @@ class Loss(abc.ABC):
     _dense: ClassVar[bool] = True  # targets have the shape of predictions
 
     def __init__(self, name: str, reduction: str | None, dtype: Any) -> None:
-        _problem.reduction_code(reduction)
+        _options.reduction_code(reduction)
         self.name = name
         self.reduction = reduction
         try:
             self.dtype = None if dtype is None else np.dtype(dtype).name
-        except (TypeError, ValueError):
+        except Exception:  # whatever NumPy and the object's own methods raise
             self.dtype = "no dtype at all"
         if self.dtype not in (None, "float32", "float64"):
-            raise ValueError(f"dtype must be 'float32', 'float64' or None; got {dtype!r}")
+            raise ValueError(f"dtype must be 'float32', 'float64' or None; got {_options.shown(dtype)}")
 
     @abc.abstractmethod
     def _compute(
@@ -70,7 +70,7 @@ class Loss(abc.ABC):
         """(loss, gradient or None): predictions in `dtype`, and the ranks of arrays brought together as Keras does."""
         given = y_pred
         if self.dtype is not None:
-            given = _problem.as_array("y_pred", y_pred).astype(self.dtype, copy=False)
+            given = _copy.converted(_problem.as_array("y_pred", y_pred), self.dtype, copy=False)
         x, t = _problem.same_rank(given, y_true) if self._dense else (given, y_true)
         if x is given:
             return self._compute(t, x, sample_weight, reduction, grad, grad_out)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .. import _problem
+from .. import _options, _problem
 from ..functional import EPSILON
 from ..functional._binary import Focal, value_and_grad
 from .base import Loss
@@ -27,10 +27,10 @@ class _Binary(Loss):
         epsilon: float,
     ) -> None:
         super().__init__(name, reduction, dtype)
-        self.from_logits = bool(from_logits)
-        self.label_smoothing = _problem.smoothing(label_smoothing)
-        self.axis = _problem.axis_number(axis)
-        self.epsilon = _problem.clip_epsilon(epsilon)
+        self.from_logits = _options.flag("from_logits", from_logits)
+        self.label_smoothing = _options.smoothing(label_smoothing)
+        self.axis = _options.axis_number(axis)
+        self.epsilon = _options.clip_epsilon(epsilon)
 
     def _binary(
         self, y_true: Any, y_pred: Any, sample_weight: Any, reduction: str | None, grad: bool, grad_out: Any,
@@ -165,7 +165,7 @@ class BinaryFocalCrossentropy(_Binary):
         epsilon: float = EPSILON,
     ) -> None:
         super().__init__(from_logits, label_smoothing, axis, reduction, name, dtype, epsilon)
-        self.apply_class_balancing, self.alpha, self.gamma = _problem.focal_options(
+        self.apply_class_balancing, self.alpha, self.gamma = _options.focal_options(
             apply_class_balancing, alpha, gamma
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .. import _problem
+from .. import _options, _problem
 from ..functional import EPSILON
 from ..functional._call import cross_entropy
 from .base import Loss
@@ -64,11 +64,11 @@ class CategoricalCrossentropy(Loss):
         epsilon: float = EPSILON,
     ) -> None:
         super().__init__(name, reduction, dtype)
-        self.from_logits = bool(from_logits)
-        self.label_smoothing = _problem.smoothing(label_smoothing)
-        self.axis = _problem.axis_number(axis)
+        self.from_logits = _options.flag("from_logits", from_logits)
+        self.label_smoothing = _options.smoothing(label_smoothing)
+        self.axis = _options.axis_number(axis)
         self.class_weight = _problem.kept_weights("class_weight", class_weight)
-        self.epsilon = _problem.clip_epsilon(epsilon)
+        self.epsilon = _options.clip_epsilon(epsilon)
 
     def _compute(
         self, y_true: Any, y_pred: Any, sample_weight: Any, reduction: str | None, grad: bool, grad_out: Any
@@ -138,12 +138,12 @@ class SparseCategoricalCrossentropy(Loss):
         epsilon: float = EPSILON,
     ) -> None:
         super().__init__(name, reduction, dtype)
-        self.from_logits = bool(from_logits)
-        self.ignore_class = _problem.label_number(ignore_class)
-        self.axis = _problem.axis_number(axis)
-        self.label_smoothing = _problem.smoothing(label_smoothing)
+        self.from_logits = _options.flag("from_logits", from_logits)
+        self.ignore_class = _options.label_number(ignore_class)
+        self.axis = _options.axis_number(axis)
+        self.label_smoothing = _options.smoothing(label_smoothing)
         self.class_weight = _problem.kept_weights("class_weight", class_weight)
-        self.epsilon = _problem.clip_epsilon(epsilon)
+        self.epsilon = _options.clip_epsilon(epsilon)
 
     def _compute(
         self, y_true: Any, y_pred: Any, sample_weight: Any, reduction: str | None, grad: bool, grad_out: Any

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .. import _problem
+from .. import _options
 from ..functional import EPSILON
 from ..functional.divergence import _kl
 from .base import Loss
@@ -55,8 +55,8 @@ class KLDivergence(Loss):
         epsilon: float = EPSILON,
     ) -> None:
         super().__init__(name, reduction, dtype)
-        self.axis = _problem.axis_number(axis)
-        self.epsilon = _problem.clip_epsilon(epsilon)
+        self.axis = _options.axis_number(axis)
+        self.epsilon = _options.clip_epsilon(epsilon)
 
     def _compute(
         self, y_true: Any, y_pred: Any, sample_weight: Any, reduction: str | None, grad: bool, grad_out: Any

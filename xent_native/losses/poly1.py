@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .. import _problem
+from .. import _options, _problem
 from ..functional import EPSILON
 from ..functional.poly1 import _poly1
 from .base import Loss
@@ -67,12 +67,12 @@ class Poly1Crossentropy(Loss):
         clip_epsilon: float = EPSILON,
     ) -> None:
         super().__init__(name, reduction, dtype)
-        self.epsilon = _problem.finite_number("epsilon", epsilon)
-        self.from_logits = bool(from_logits)
-        self.axis = _problem.axis_number(axis)
-        self.label_smoothing = _problem.smoothing(label_smoothing)
+        self.epsilon = _options.finite_number("epsilon", epsilon)
+        self.from_logits = _options.flag("from_logits", from_logits)
+        self.axis = _options.axis_number(axis)
+        self.label_smoothing = _options.smoothing(label_smoothing)
         self.class_weight = _problem.kept_weights("class_weight", class_weight)
-        self.clip_epsilon = _problem.clip_epsilon(clip_epsilon, "clip_epsilon")
+        self.clip_epsilon = _options.clip_epsilon(clip_epsilon, "clip_epsilon")
 
     def _compute(
         self, y_true: Any, y_pred: Any, sample_weight: Any, reduction: str | None, grad: bool, grad_out: Any

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import _core, _foreign, _problem, runtime
+from .. import _copy, _core, _foreign, _problem, runtime
 from . import _sigmoid, _softmax
 
 if TYPE_CHECKING:
@@ -167,13 +167,13 @@ def binary_cross_entropy_with_logits(
         return _tensors.binary_cross_entropy_with_logits(input, target, weight, pos_weight, reduction)
     x, y = _problem.prediction(input, "input")[0], _problem.as_array("target", target)
     if y.dtype.kind in "iub":
-        y = y.astype(x.dtype)
+        y = _copy.converted(y, x.dtype)
     if y.shape == x.shape:
         x, y = _same_dtype(x, y)
     weights = _sigmoid.weight_array("weight", weight, x.shape)
     positive = _sigmoid.weight_array("pos_weight", pos_weight, x.shape)
     if _sigmoid.folds(weights, positive) and x.dtype.itemsize == 2:
-        x, y = x.astype(np.float32), y.astype(np.float32)
+        x, y = x.astype(np.float32), _copy.converted(y, np.float32)
     problem = _sigmoid.BinaryProblem(x.shape, _core.stored_code(x.dtype), y, weights, positive, reduction)
     losses = np.empty(problem.rows, problem.dtype) if problem.reduction == "none" else None
     value = problem.solve(x, None, losses, runtime.resolve_threads(None))
@@ -193,7 +193,7 @@ def _same_dtype(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         both = np.dtype(np.float32)  # NumPy has no common type for these
     else:
         both = _problem.prediction(np.empty(0, np.promote_types(x.dtype, y.dtype)))[1]
-    return x.astype(both, copy=False), y.astype(both, copy=False)
+    return _copy.converted(x, both, copy=False), _copy.converted(y, both, copy=False)
 
 
 def __getattr__(name: str) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .. import _problem
+from .. import _options
 from . import _softmax, binary_cross_entropy_with_logits, cross_entropy
 
 
@@ -59,7 +59,7 @@ class CrossEntropyModule:
         self.register_buffer("weight", weight)  # type: ignore[attr-defined]
         self.ignore_index = _softmax.ignored_index(ignore_index)
         self.reduction = _softmax.reduction_name(reduction)
-        self.label_smoothing = _problem.smoothing(label_smoothing)
+        self.label_smoothing = _options.smoothing(label_smoothing)
 
     def forward(self, input: Any, target: Any) -> Any:
         """The loss, as from :func:`xent_native.torch.cross_entropy`."""

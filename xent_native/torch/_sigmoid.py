@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import _core, _problem
+from .. import _copy, _core, _problem
 from ._softmax import FLOAT64, HALF, reduction_name
 
 
@@ -17,11 +17,8 @@ def weight_array(name: str, value: Any, shape: tuple[int, ...]) -> np.ndarray | 
     if value is None:
         return None
     array = _problem.as_array(name, value)
-    try:
-        fits = np.broadcast_shapes(array.shape, shape) == shape
-    except ValueError:
-        fits = False
-    if not fits:
+    pairs = zip(array.shape[::-1], shape[::-1], strict=False)
+    if array.ndim > len(shape) or not all(size in (1, whole) for size, whole in pairs):
         raise ValueError(f"{name} must broadcast to the shape of input, {shape}; got {array.shape}")
     return array
 
@@ -83,16 +80,20 @@ class BinaryProblem:
         self.parts: list[tuple[np.ndarray, np.ndarray | None]] = []
         if folds(weight, pos_weight):
             assert pos_weight is not None
-            whole = self.dtype.type(1) if weight is None else weight.astype(self.dtype)
-            positive = whole * pos_weight.astype(self.dtype) * target
-            for value, part in ((1.0, positive), (0.0, whole * (1 - target))):
+            whole = self.dtype.type(1) if weight is None else _copy.converted(weight, self.dtype)
+            with np.errstate(all="ignore"):
+                positive = whole * _copy.converted(pos_weight, self.dtype) * target
+                negative = whole * (1 - target)
+            for value, part in ((1.0, positive), (0.0, negative)):
                 constant = np.broadcast_to(self.dtype.type(value), (*shape, 1))
                 self.parts.append((constant, self._row_weights(part, shape)))
         else:
             arranged = _problem.passable(self.arranged(target), self.class_axis)
             classes = arranged.shape[-1]
             if pos_weight is not None:
-                self.factors = np.broadcast_to(pos_weight.reshape(-1), (classes,)).astype(self.dtype)
+                self.factors = _copy.converted(
+                    np.broadcast_to(pos_weight.reshape(-1), (classes,)), self.dtype
+                )
             rows = arranged.shape[:-1]
             self.parts.append((arranged, None if weight is None else self._row_weights(weight, rows)))
         deferred = self.reduction == "mean" and code == HALF and self.size > 0
@@ -104,7 +105,7 @@ class BinaryProblem:
         return array[..., None] if self.single else array
 
     def _row_weights(self, weight: np.ndarray, rows: tuple[int, ...]) -> np.ndarray:
-        weight = weight.astype(self.dtype, copy=False)
+        weight = _copy.converted(weight, self.dtype, copy=False)
         if not self.single and weight.ndim > 0:
             weight = weight[..., 0]
         return np.ascontiguousarray(np.broadcast_to(weight, rows)).reshape(rows)
@@ -122,7 +123,8 @@ class BinaryProblem:
             value += self._solve(part, x, more_grad, more_losses, n_threads)
             for array, more in ((grad, more_grad), (losses, more_losses)):
                 if array is not None:
-                    array += more
+                    with np.errstate(all="ignore"):
+                        array += more
         return value * self.pending
 
     def _solve(

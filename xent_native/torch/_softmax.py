@@ -4,12 +4,11 @@
 from __future__ import annotations
 
 import math
-import operator
 from typing import Any
 
 import numpy as np
 
-from .. import _core, _problem
+from .. import _copy, _core, _options, _problem
 
 REDUCTIONS = ("none", "mean", "sum")
 HALF = _core.STORED[np.dtype(np.float16)]
@@ -19,18 +18,18 @@ FLOAT64 = _core.FLOATS[np.dtype(np.float64)]
 def reduction_name(value: Any) -> str:
     """`reduction` if PyTorch has it."""
     if not isinstance(value, str) or value not in REDUCTIONS:
-        raise ValueError(f"reduction must be one of {', '.join(map(repr, REDUCTIONS))}; got {value!r}")
+        raise ValueError(
+            f"reduction must be one of {', '.join(map(repr, REDUCTIONS))}; got {_options.shown(value)}"
+        )
     return value
 
 
 def ignored_index(value: Any) -> int:
     """`ignore_index` as an int."""
     try:
-        if isinstance(value, bool | np.bool_):
-            raise TypeError
-        return operator.index(value)
-    except TypeError:
-        raise ValueError(f"ignore_index must be an integer; got {value!r}") from None
+        return _options.integer(value)
+    except (TypeError, OverflowError):
+        raise ValueError(f"ignore_index must be an integer; got {_options.shown(value)}") from None
 
 
 class SoftmaxProblem:
@@ -73,7 +72,7 @@ class SoftmaxProblem:
         self.code = code
         self.reduction = reduction_name(reduction)
         self.ignore_index = ignored_index(ignore_index)
-        self.smoothing = _problem.smoothing(label_smoothing)
+        self.smoothing = _options.smoothing(label_smoothing)
         self.axis = self.class_axis = 1 if len(shape) > 1 else 0
         if not shape:
             raise ValueError("input must have at least one dimension; got a scalar")
@@ -108,7 +107,7 @@ class SoftmaxProblem:
         classes = self.shape[self.axis]
         if array.shape != (classes,):
             raise ValueError(f"weight must have shape ({classes},), one per class; got {array.shape}")
-        return np.require(array, dtype=self.dtype, requirements=["C", "A"])
+        return _copy.contiguous(array, self.dtype)
 
     def _probabilities(self, target: np.ndarray) -> np.ndarray:
         if self.ignore_index >= 0:
@@ -125,9 +124,8 @@ class SoftmaxProblem:
                 f"probabilities, for input of shape {self.shape}; got {target.shape}"
             )
         labels = _problem.integers("target", target)
-        self.ignored = _problem.ignored_class(self.ignore_index, labels.dtype)
-        plain = labels.flags.c_contiguous and labels.flags.aligned
-        return labels if plain else np.require(labels, requirements=["C", "A"])
+        self.ignored = _options.ignored_class(self.ignore_index, labels.dtype)
+        return _copy.contiguous(labels, labels.dtype)
 
     def _divisor(self) -> float:
         """Of a mean: the number of rows, or of labels that are not ignored, or the sum of their weights."""
