@@ -350,7 +350,8 @@ class Lying(np.ndarray):
 LIES = [
     np.full((N, C), None, object), np.zeros((N, C), np.float32), np.zeros((N, C - 1)), np.zeros((N - 1, C)),
     np.zeros((1, 1)), np.zeros((N, C), np.int64)[:, ::-1], np.broadcast_to(np.zeros(1), (N, C)), np.zeros((N, C), "V8"),
-    np.zeros((N, 0)), np.full(N, None, object), np.zeros(N, np.float32), np.zeros(1), np.zeros(N - 1), np.frombuffer(b"0" * 8 * N),
+    np.zeros((N, 0)), np.full(N, None, object), np.zeros(N, np.float32), np.zeros(1), np.zeros(N - 1),
+    np.frombuffer(b"0" * 8 * N),
 ]  # fmt: skip
 
 

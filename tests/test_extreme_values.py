@@ -6,6 +6,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from cases import LAYOUTS, as_rows
+from edge_functions import DTYPES, LOSSES, ORDERS
 
 import xent_native as xn
 
@@ -166,3 +167,23 @@ def test_dense_and_sparse_agree_where_probabilities_are_clipped(isa, classes, rn
     for loss, grad in (dense, poly1):
         np.testing.assert_allclose(loss, sparse, rtol=2e-6)
         assert np.array_equal(grad[:, 1] == 0, clipped)
+
+
+@pytest.mark.parametrize("call", [call for call in LOSSES if "sample_weight" in call.arguments], ids=str)
+def test_weights_that_are_no_ordinary_numbers(call):
+    """They are factors like others: NaN and inf stay in their rows, and a negative one turns the sign."""
+    for dtype in DTYPES:
+        for order in ORDERS:
+            y, x = call.problem(6, 5, dtype)
+            _, placed, axis = call.placed(y, x, order)
+            rows = np.moveaxis(placed, axis, -1).shape[:-1]
+            weight = np.array([1, nan, 2, inf, -2, 0.0])
+            found = call.rows(y, x, order, sample_weight=weight.reshape(rows))
+            clean = call.rows(y, x, order, sample_weight=np.array([1, 1, 2, 1, 2, 0.0]).reshape(rows))
+            for name, value in found.items():
+                where = f"{name}, {dtype}, {order}"
+                assert np.isnan(value[1].astype(float)).all(), where
+                assert not np.isfinite(value[3].astype(float)).any(), where
+                assert np.array_equal(value[4], -clean[name][4]), where
+                assert value[[0, 2]].tobytes() == clean[name][[0, 2]].tobytes(), where
+                assert (value[5] == 0).all(), where

@@ -86,7 +86,9 @@ def binary_crossentropy(
     -----
     From logits, with e = exp(-\|x\|), the terms are ``-log p = max(-x, 0) + log1p(e)`` and
     ``-log(1 - p) = max(x, 0) + log1p(e)``: sums of non-negative terms, which neither cancel nor saturate.
-    A target of 0 counts nothing, even where its logarithm is infinite.
+    A target of 0 counts nothing, even where its logarithm is infinite. Logits of inf and -inf are answers without a
+    doubt: an element that is right has loss and gradient 0, one that is wrong an infinite loss and the gradient that
+    any hopeless one has. NaN makes the loss of its row NaN, and the gradient of its own element.
 
     References
     ----------
@@ -267,7 +269,8 @@ def binary_focal_crossentropy(
     Notes
     -----
     The power multiplies relative errors by gamma, so that all is computed in float64 whatever the input. From
-    logits m is formed without cancellation: confident elements keep their digits.
+    logits m is formed without cancellation: confident elements keep their digits. Infinite logits and NaN are as in
+    :func:`binary_crossentropy`.
 
     References
     ----------

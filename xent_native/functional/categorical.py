@@ -43,9 +43,9 @@ def categorical_crossentropy(
     y_true : array_like
         Targets, of the shape of `y_pred`; usually non-negative rows that sum to 1, but any real numbers work.
     y_pred : array_like, shape (..., C, ...)
-        Logits or probabilities (they are divided by their sum), C along `axis`. float32 and float64 are
-        computed as they are, float16 and bfloat16 in float32, integers in float64. Native arrays in C order
-        are not copied, whatever `axis` is.
+        Logits or probabilities (they are divided by their sum: NaN for a row where that is 0 or not finite), C along
+        `axis`. float32 and float64 are computed as they are, float16 and bfloat16 in float32, integers in
+        float64. Native arrays in C order are not copied, whatever `axis` is.
     from_logits : bool, default False
         Whether `y_pred` holds logits.
     label_smoothing : float, default 0.0

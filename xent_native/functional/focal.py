@@ -41,9 +41,9 @@ def categorical_focal_crossentropy(
     y_true : array_like
         Targets, of the shape of `y_pred`; usually non-negative rows that sum to 1, but any real numbers work.
     y_pred : array_like, shape (..., C, ...)
-        Logits or probabilities (they are divided by their sum), C along `axis`. float32 and float64 are
-        computed as they are, float16 and bfloat16 in float32, integers in float64. Native arrays in C order
-        are not copied, whatever `axis` is.
+        Logits or probabilities (they are divided by their sum: NaN for a row where that is 0 or not finite), C along
+        `axis`. float32 and float64 are computed as they are, float16 and bfloat16 in float32, integers in
+        float64. Native arrays in C order are not copied, whatever `axis` is.
     alpha : float or array_like of shape (C,), default 0.25
         Factor of the loss, or of each class's term; it multiplies `class_weight`.
     gamma : float, default 2.0

@@ -45,9 +45,9 @@ def sparse_categorical_crossentropy(
         Class indices in [0, C), of any integer dtype, with the shape of `y_pred` without `axis`, or with
         length 1 there.
     y_pred : array_like, shape (..., C, ...)
-        Logits or probabilities (they are divided by their sum), C along `axis`. float32 and float64 are
-        computed as they are, float16 and bfloat16 in float32, integers in float64. Native arrays in C order
-        are not copied, whatever `axis` is.
+        Logits or probabilities (they are divided by their sum: NaN for a row where that is 0 or not finite), C along
+        `axis`. float32 and float64 are computed as they are, float16 and bfloat16 in float32, integers in
+        float64. Native arrays in C order are not copied, whatever `axis` is.
     from_logits : bool, default False
         Whether `y_pred` holds logits.
     ignore_class : int, optional
