@@ -31,7 +31,9 @@ def tool(*names: str, package: str | None = None) -> str:
     sys.exit(f"{names[0]} is missing; on Debian: apt-get install {package or names[0]}")
 
 
-def attempt(*command: str | Path, env: Mapping[str, str] | None = None) -> tuple[int, str]:
+def attempt(
+    *command: str | Path, env: Mapping[str, str] | None = None, cwd: Path | None = None
+) -> tuple[int, str]:
     """What a command returns, and all that it prints. `env` is added to the environment."""
     done = subprocess.run(
         [str(part) for part in command],
@@ -41,6 +43,7 @@ def attempt(*command: str | Path, env: Mapping[str, str] | None = None) -> tuple
         errors="replace",
         check=False,
         env={**os.environ, **(env or {})},
+        cwd=cwd,
     )
     return done.returncode, done.stdout
 
