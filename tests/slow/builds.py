@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -29,6 +30,12 @@ def tool(*names: str, package: str | None = None) -> str:
         if found:
             return found
     sys.exit(f"{names[0]} is missing; on Debian: apt-get install {package or names[0]}")
+
+
+def c_tests(*left_out: str) -> list[str]:
+    """The programs of tests/c, as CMakeLists.txt names them."""
+    text = (ROOT / "CMakeLists.txt").read_text(encoding="utf-8")
+    return [name for name in re.findall(r"add_executable\((xent_test_\w+)", text) if name not in left_out]
 
 
 def attempt(

@@ -107,12 +107,13 @@ def planted(tree: Path, bug: Plant) -> Iterator[None]:
     """The tree with a bug; without it afterwards."""
     before = {}
     for name, old, new in bug.changes:
-        path = tree / name
-        text = path.read_text(encoding="utf-8")
-        before.setdefault(path, text)
-        if text.count(old) != 1:
-            sys.exit(f"plants.py: {name} has this text {text.count(old)} times, not once:\n{old}")
-        path.write_text(text.replace(old, new), encoding="utf-8")
+        texts = {path: path.read_text(encoding="utf-8") for path in tree.glob(name)}
+        count = sum(text.count(old) for text in texts.values())
+        if count != 1:
+            sys.exit(f"plants.py: {name} has this text {count} times, not once:\n{old}")
+        path = next(path for path, text in texts.items() if old in text)
+        before.setdefault(path, texts[path])
+        path.write_text(texts[path].replace(old, new), encoding="utf-8")
     yield
     for path, text in before.items():
         path.write_text(text, encoding="utf-8")
@@ -159,7 +160,8 @@ def main() -> int:
     with workplace(chosen.build) as folder:
         tree = folder / "tree"
         shutil.rmtree(tree, ignore_errors=True)
-        shutil.copytree(ROOT, tree, ignore=LEFT_OUT)
+        # As new files: what an earlier run has built here was built with a bug.
+        shutil.copytree(ROOT, tree, ignore=LEFT_OUT, copy_function=shutil.copyfile)
         found, missed = try_all(tree, folder, bugs)
     print(f"{found} of {found + missed} planted bugs were found")
     if chosen.record and not missed and not chosen.only:

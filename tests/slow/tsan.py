@@ -16,10 +16,11 @@ import sys
 from pathlib import Path
 
 import records
-from builds import arguments, attempt, build, find, run, workplace
+from builds import arguments, attempt, build, c_tests, find, run, workplace
 
 CLANGS = ("clang", *(f"clang-{version}" for version in range(22, 13, -1)))
-TESTS = {"xent_test_core": "1", "xent_test_halves": "2", "xent_test_threads": "3"}
+TESTS = c_tests("xent_test_kernels", "xent_test_serial")  # but those that have no threads
+ROUNDS = {"xent_test_callers": "3"}
 # Kernels are single-threaded: at -O1 they are quickly compiled, and not too slow.
 FLAGS = ["-DXENT_SANITIZE=thread", "-DCMAKE_BUILD_TYPE=Debug", "-DCMAKE_C_FLAGS_DEBUG=-O1"]
 THREADS = ("1", "3", "8")  # of OMP_NUM_THREADS: what n_threads = 0 means
@@ -64,8 +65,10 @@ def main() -> int:
     with workplace(chosen.build) as folder:
         build(folder, options(clang), *TESTS)
         for threads in THREADS:
-            for name, times in TESTS.items():
-                returned, output = attempt(folder / name, times, env=environment(archer, threads))
+            for name in TESTS:
+                returned, output = attempt(
+                    folder / name, ROUNDS.get(name, "1"), env=environment(archer, threads)
+                )
                 races = output.count("WARNING: ThreadSanitizer")
                 found += races + (returned != 0)
                 print(f"OMP_NUM_THREADS={threads}, {name}: {races} races", flush=True)
@@ -73,7 +76,7 @@ def main() -> int:
                     print(f"returned {returned}:\n{output}")
                 if "Archer detected OpenMP application with TSan" not in output:
                     sys.exit(f"Archer did not take part in {name}:\n{output}")
-                if name == "xent_test_threads":
+                if name == "xent_test_callers":
                     calls += int(re.search(r"(\d+) calls at once", output)[1])
                     if int(re.search(r"8 threads come to (\d+)", output)[1]) < 2:
                         sys.exit("this system allows one thread: nothing was tested")

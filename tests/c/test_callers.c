@@ -1,19 +1,23 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Several threads of a caller in the core at once: first its start, then problems of every kind that share what they
- * read, with 1 to 8 threads each, while others ask and change settings. Results have the bits of one thread alone.
+ * read, with 1 to 8 threads each, while others ask and change settings; then a forked child. Results have the bits of
+ * one thread alone.
  *
- *     xent_test_threads [rounds] */
+ *     xent_test_callers [rounds] */
 #define _DEFAULT_SOURCE 1
 #include <math.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "field.h"
 
-enum { CALLERS = 6, MOST_CALLERS = 8 };
+enum { CALLERS = 6, MOST_CALLERS = 8, SECONDS = 60 }; /* after which a child hangs: it takes less than one */
 
 typedef enum { SOFTMAX, PROB, BINARY, SHAPED, SHAPED_PROB } operation;
 
@@ -211,6 +215,23 @@ static void check_computing(void) {
     }
 }
 
+/* OpenMP of some makers would wait for ever in a child whose parent has used it. */
+static void check_forked_child(void) {
+    describe("a forked child");
+    if (run(0, 4, &callers[0].own[0]) != XN_OK) fail("refused"); /* this thread has a team now */
+    fflush(stdout);
+    const pid_t child = fork();
+    if (child == 0) {
+        alarm(SECONDS);
+        const int good = run(0, 4, &callers[0].own[0]) == XN_OK && same_results(0, &callers[0].own[0], expected);
+        _exit(good ? 0 : 1);
+    }
+    int status = -1;
+    if (child < 0 || waitpid(child, &status, 0) != child) fail("no child for a test");
+    if (WIFSIGNALED(status)) fail("it was ended by signal %d; %d is that of its time-out", WTERMSIG(status), SIGALRM);
+    if (WIFEXITED(status) && WEXITSTATUS(status) != 0) fail("wrong results");
+}
+
 int main(int argc, char **argv) {
     const int rounds = argc > 1 ? atoi(argv[1]) : 3;
     rng r = {20240501};
@@ -229,7 +250,8 @@ int main(int argc, char **argv) {
         if (!isfinite(expected[w].reduced)) fail("reduced to %g", expected[w].reduced);
     }
     check_computing();
+    check_forked_child();
     printf("OpenMP %s, %s, 8 threads come to %d; %d calls at once\n", xn_has_openmp() ? "on" : "off", xn_isa(),
            xn_threads(8), atomic_load(&calls));
-    return finish_tests("threads");
+    return finish_tests("callers");
 }
