@@ -138,7 +138,7 @@ int xn_collapse(int dims, const int64_t *shape, const int64_t *strides, int64_t 
 const char *xn_isa_name(int index);
 int xn_isa_supported(int index);
 const char *xn_isa(void);
-xn_status xn_set_isa(const char *name); /* not while another thread computes */
+xn_status xn_set_isa(const char *name); /* calls that run go on with the one that they began with */
 const char *xn_kernel_name(int index); /* NULL ends the list */
 
 /* Call once before any other function, and before the process forks: from then on a child runs serially. Reads the

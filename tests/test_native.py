@@ -29,6 +29,22 @@ COLD = {"softmax_ce_merge"}
 HOT = [name for name in KERNELS if name not in COLD]
 # Sum the classes of a row in groups of vectors, so that one exp does not wait for another.
 GROUPED = {"softmax_ce_rows", "softmax_ce_scan"}
+LIBM = (
+    "exp",
+    "exp2",
+    "expm1",
+    "log",
+    "log2",
+    "log1p",
+    "pow",
+    "fma",
+    "fmax",
+    "floor",
+    "rint",
+    "round",
+    "tanh",
+    "sqrt",
+)
 ON_X86_LINUX = sys.platform == "linux" and platform.machine() in ("x86_64", "AMD64")
 
 
@@ -90,6 +106,7 @@ def run_ctest(folder):
     assert "kernels: 0 failures" in output
     assert "threads: 0 failures" in output
     assert len(re.findall("core: 0 failures", output)) == 2
+    assert "callers: 0 failures" in output
     return output
 
 
@@ -230,13 +247,62 @@ def test_nothing_runs_before_main(build):
             assert int(sections.get(".bss", "0"), 16) == 0
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads ELF symbols")
-@pytest.mark.skipif(not find_tool("nm"), reason="nm is missing")
-def test_module_exports_its_init_function_alone():
+# The extension module, as it is installed.
+
+
+@pytest.fixture
+def module():
+    if not (sys.platform.startswith("linux") and find_tool("nm") and find_tool("objdump")):
+        pytest.skip("needs Linux, nm and objdump")
     path = importlib.util.find_spec("xent_native._core").origin
     assert path.endswith(tuple(importlib.machinery.EXTENSION_SUFFIXES))
-    names = {name for name, _ in symbols(path, "--dynamic", "--defined-only")}
+    return path
+
+
+def needed(path):
+    """The undefined symbols of a shared library. Weak ones need not be found."""
+    names = {name for name, kind in symbols(path, "--dynamic", "--undefined-only") if kind == "U"}
+    if any(name.startswith(("__asan", "__ubsan", "__tsan")) for name in names):
+        pytest.skip("this module was built with sanitizers, which add symbols and initialisers")
+    return names
+
+
+def test_module_exports_its_init_function_alone(module):
+    names = {name for name, _ in symbols(module, "--dynamic", "--defined-only")}
     assert names == {"PyInit__core"}
+
+
+def test_module_needs_versioned_symbols_alone(module):
+    """What is bound without a version may be taken from any library that was loaded earlier: libm's log from a
+    replacement, say. Python's own names have none. And of libm nothing is needed: the bits would be the machine's."""
+    if platform.libc_ver()[0] != "glibc":
+        pytest.skip("only glibc's symbols have versions")
+    names = {name for name in needed(module) if not name.startswith(("Py", "_Py"))}
+    unversioned = {name for name in names if "@" not in name}
+    assert not unversioned
+    assert {"memcpy", "malloc"} <= {name.split("@")[0] for name in names}
+    assert not {name + end for name in LIBM for end in ("", "f", "l")} & {
+        name.split("@")[0] for name in names
+    }
+
+
+def start_functions(path):
+    """How many bytes of pointers to functions a library has that run when it is loaded."""
+    headers = run("objdump", "-h", path)
+    assert not re.search(r"\.(ctors|preinit_array)", headers)
+    return sum(int(size, 16) for size in re.findall(r"\.init_array\s+([0-9a-f]{8})", headers))
+
+
+def test_module_runs_nothing_when_it_is_loaded(module, tmp_path):
+    """It has the start functions of an empty library alone: what would change the rounding of the process, such as
+    -ffast-math at the link, comes as one."""
+    needed(module)
+    compiler = need_compiler()
+    source, library = tmp_path / "empty.c", tmp_path / "empty.so"
+    cpu = '__builtin_cpu_init(); return __builtin_cpu_supports("avx2");' if ON_X86_LINUX else "return 0;"
+    source.write_text(f"int has_avx2(void) {{ {cpu} }}\n")
+    run(compiler, "-shared", "-fPIC", "-o", library, source)
+    assert 0 < start_functions(module) <= start_functions(library)
 
 
 # The Python package, built without OpenMP.

@@ -52,21 +52,23 @@ static inline void XN_T(cols_largest)(real *restrict most, const real *group, in
     for (int i = 0; i < XN_LANES; i++) most[i] = one[i];
 }
 
-/* Brings the sums of rows whose maximum has risen to the new reference. */
-static inline void XN_T(cols_raise)(XN_T(cols) *s, int64_t r, const real *most) {
+/* Brings the sums of rows whose maximum has risen to the new reference; those of targets only if there are any. */
+static inline void XN_T(cols_raise)(XN_T(cols) *s, int64_t r, const real *most, int dense) {
     for (int64_t i = r; i < r + XN_LANES; i++, most++) {
         if (!(*most > s->max[i])) continue;
         xn_part part = {.max = (double)s->max[i],
                         .rest = XN_T(added)(s->rest[i], s->rest_error[i]),
                         .ties = s->ties[i],
-                        .dot = XN_T(added)(s->dot[i], s->dot_error[i]),
-                        .mass = XN_T(added)(s->mass[i], s->mass_error[i])};
+                        .dot = dense ? XN_T(added)(s->dot[i], s->dot_error[i]) : 0,
+                        .mass = dense ? XN_T(added)(s->mass[i], s->mass_error[i]) : 0};
         XN_T(ce_raise)(&part, (double)*most);
-        s->rest_error[i] = s->dot_error[i] = 0;
+        s->rest_error[i] = 0;
         s->rest[i] = part.rest;
         s->ties[i] = part.ties;
-        s->dot[i] = part.dot;
         s->max[i] = *most;
+        if (!dense) continue;
+        s->dot_error[i] = 0;
+        s->dot[i] = part.dot;
     }
 }
 
@@ -228,7 +230,7 @@ static inline void XN_T(cols_scan)(const xn_tile *t, XN_T(strip) strip, XN_T(col
             real *group = block + r * n, most[XN_LANES];
             memcpy(most, s->max + r, sizeof most);
             XN_T(cols_largest)(most, group, n);
-            if (from > 0) XN_T(cols_raise)(s, r, most);
+            if (from > 0) XN_T(cols_raise)(s, r, most, dense);
             memcpy(s->max + r, most, sizeof most);
             if (dense) XN_T(cols_dot)(t, strip, s, r, group, targets + r * n, from, n);
             XN_T(cols_sum)(keeps, t, strip, s, r, group, from, n);

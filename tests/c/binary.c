@@ -192,6 +192,11 @@ static void check_tile(const draw *d, int isa) {
     const xn_tile *tile = &d->tile;
     const double bound = 1 - tile->epsilon;
     const long double high = d->dtype == XN_FLOAT32 ? (long double)(float)bound : (long double)bound;
+    if (!is_long_double_whole()) {
+        for (int r = 0; r < RESULTS; r++)
+            if (d->wants[r]) use_values(result[isa][r], tile->rows * (r == LOSS ? 1 : tile->classes));
+        return;
+    }
     for (int64_t i = 0; i < tile->rows; i++) {
         const double w = field_get(&weight, XN_FLOAT64, i, 0, 0);
         const long double scale = (long double)(w * tile->grad_scale * tile->share);

@@ -4,6 +4,7 @@
 #define _DARWIN_C_SOURCE 1
 #include "harness.h"
 
+#include <float.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -65,6 +66,19 @@ void fail(const char *format, ...) {
 int finish_tests(const char *what) {
     printf("%s: %d failures\n", what, failures);
     return failures != 0;
+}
+
+int is_long_double_whole(void) {
+    static int told;
+    volatile long double one = 1, largest = LDBL_MAX, more = one + LDBL_EPSILON, largest_double = DBL_MAX;
+    if (more != one && (LDBL_MAX_EXP == DBL_MAX_EXP || largest > 2 * largest_double)) return 1;
+    if (!told++) printf("long double is less here than the compiler says: values are not compared with the truth\n");
+    return 0;
+}
+
+void use_values(const double *values, int64_t count) {
+    static const volatile char used[2];
+    for (int64_t i = 0; i < count; i++) (void)used[values[i] > 0];
 }
 
 /* Only what a signal handler may call. */

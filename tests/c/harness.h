@@ -23,6 +23,13 @@ void fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 int finish_tests(const char *what); /* prints the count; what main() returns */
 void install_crash_handler(void);
 
+/* Whether long double is what the compiler says: not where an emulator computes it in 64 bits, as valgrind does. There
+ * nothing can be compared with the truth. */
+int is_long_double_whole(void);
+
+/* For results that cannot be judged: they serve as indices, so that valgrind reports those that never were set. */
+void use_values(const double *values, int64_t count);
+
 /* Memory with an inaccessible page on each side. Grows when asked for more. */
 typedef struct {
     char *low, *high;

@@ -267,6 +267,12 @@ static void check_values(const specimen *s, const char *isa, int output, int64_t
 }
 
 void specimen_check(specimen *s, int isas, const char *const *names) {
+    if (!is_long_double_whole()) {
+        for (int i = 0; i < isas * OUTPUTS; i++)
+            if (specimen_wants(s, i % OUTPUTS))
+                use_values(s->result[i / OUTPUTS][i % OUTPUTS], s->rows * width_of(s, i % OUTPUTS));
+        return;
+    }
     expected *buffer = resized(NULL, s->classes * PLANES, sizeof *buffer);
     for (int64_t row = 0; row < s->rows; row++) {
         truth t = specimen_truth(s, row);

@@ -3,11 +3,14 @@
  * with 1, 2, 3 and 8 threads, against the truth and bit for bit. All memory stands between guard pages.
  *
  *     xent_test_core [problems per shape [seed]] */
+#define _DEFAULT_SOURCE 1
+#define _DARWIN_C_SOURCE 1
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "problem.h"
 
@@ -88,6 +91,20 @@ static void check_bad_labels(int times, rng *r) {
     }
 }
 
+/* The sum of many jobs, which are larger than those of smaller problems. `p` is whole, its gradient not wanted. */
+static void check_large_sum(xn_problem *p) {
+    double sum = 0;
+    p->grad.data = NULL;
+    p->reduction = XN_SUM;
+    for (int threads = 1; threads <= 4; threads++) {
+        p->n_threads = threads;
+        if (xn_softmax_ce(p) != XN_OK) fail("refused");
+        if (threads == 1) sum = p->reduced;
+        if (!same_bits(sum, p->reduced))
+            fail("numbers of threads differ: %a with 1, %a with %d", sum, p->reduced, threads);
+    }
+}
+
 /* Gradients larger than the cache go past it, and there are many tiles: the same bits as in small pieces. */
 static void check_large(rng *r) {
     static field input, labels, grad[2];
@@ -106,11 +123,12 @@ static void check_large(rng *r) {
             memcpy(field_at(&labels, row, 0, 0), &label, sizeof label);
             for (int64_t c = 0; c < classes; c++) field_put(&input, sizes[i].dtype, row, c, 0, 20 * rng_unit(r));
         }
+        xn_problem p;
         for (int whole = 0; whole < 2; whole++) {
             field_place(r, grad + whole, (size_t)size, shape, step);
             const int64_t piece = whole ? rows : sizes[i].piece;
             for (int64_t from = 0; from < rows; from += piece) {
-                xn_problem p = {.outer = from + piece < rows ? piece : rows - from, .classes = classes, .inner = 1};
+                p = (xn_problem){.outer = from + piece < rows ? piece : rows - from, .classes = classes, .inner = 1};
                 p.classes_last = 1;
                 p.dtype = sizes[i].dtype;
                 p.input = (xn_array){field_at(&input, from, 0, 0), step[0], 1, 0};
@@ -121,7 +139,51 @@ static void check_large(rng *r) {
             }
         }
         if (memcmp(grad[0].data, grad[1].data, grad[0].bytes) != 0) fail("in one call and in pieces are not the same");
+        check_large_sum(&p);
     }
+}
+
+/* Rows, or classes, that stand more than 2^32 bytes apart, in memory of which few pages are ever touched. */
+
+enum { FAR_COUNT = 5, FAR_ROWS = 70, FAR_CLASSES = 9000 }; /* so many that each row is a tile */
+static const int64_t far = (INT64_C(1) << 31) + 7;
+
+static void compare_far(rng *r, float *far_input, float *far_grad, int along_classes) {
+    const int64_t rows = along_classes ? FAR_ROWS : FAR_COUNT, classes = along_classes ? FAR_COUNT : FAR_CLASSES;
+    const int64_t row = along_classes ? 1 : far, cls = along_classes ? far : 1;
+    static float near_input[FAR_COUNT * FAR_CLASSES], near_grad[FAR_COUNT * FAR_CLASSES];
+    int8_t label[FAR_ROWS];
+    double loss[2][FAR_ROWS];
+    describe("%s far apart", along_classes ? "classes" : "rows");
+    for (int64_t i = 0; i < rows * classes; i++) {
+        near_input[i] = (float)rng_normal(r);
+        far_input[i / classes * row + i % classes * cls] = near_input[i];
+        label[i / classes] = (int8_t)rng_int(r, 0, FAR_COUNT - 1);
+    }
+    for (int is_near = 0; is_near < 2; is_near++) {
+        const int64_t row_step = is_near ? classes : row, cls_step = is_near ? 1 : cls;
+        xn_problem p = {.outer = rows, .classes = classes, .inner = 1, .classes_last = 1, .n_threads = 1};
+        p.input = (xn_array){is_near ? near_input : far_input, row_step, cls_step, 0};
+        p.grad = (xn_array){is_near ? near_grad : far_grad, row_step, cls_step, 0};
+        p.loss = (xn_row_array){loss[is_near], XN_FLOAT64, 1, 0};
+        p.labels = (xn_labels){label, XN_INT8, 1, 0};
+        if (xn_softmax_ce(&p) != XN_OK) fail("refused");
+    }
+    if (memcmp(loss[0], loss[1], (size_t)rows * sizeof(double)) != 0) fail("other losses");
+    for (int64_t i = 0; i < rows * classes; i++)
+        if (near_grad[i] != far_grad[i / classes * row + i % classes * cls]) fail("another gradient");
+}
+
+static void check_far_apart(rng *r) {
+    const size_t bytes = (size_t)(far * FAR_COUNT) * sizeof(float);
+    char *map = mmap(NULL, 2 * bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANON | MAP_NORESERVE, -1, 0);
+    if (map == MAP_FAILED) {
+        printf("no address space for rows that are far apart\n");
+        return;
+    }
+    for (int along_classes = 0; along_classes < 2; along_classes++)
+        compare_far(r, (float *)(void *)map, (float *)(void *)(map + bytes), along_classes);
+    munmap(map, 2 * bytes);
 }
 
 /* A long call asks, from the calling thread, and stops; a row of stride 0 makes it long without memory. */
@@ -260,6 +322,7 @@ int main(int argc, char **argv) {
     check_collapse(times, &r);
     check_interrupted();
     check_large(&r);
+    check_far_apart(&r);
     check_bad_labels(times, &r);
     check_shapes(times, &r);
     return finish_tests("core");

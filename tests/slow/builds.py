@@ -3,11 +3,16 @@
 
 from __future__ import annotations
 
+import argparse
+import contextlib
+import os
+import re
 import shutil
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -27,26 +32,74 @@ def tool(*names: str, package: str | None = None) -> str:
     sys.exit(f"{names[0]} is missing; on Debian: apt-get install {package or names[0]}")
 
 
-def run(*command: str | Path, env: Mapping[str, str] | None = None) -> str:
-    """What a command prints; if it fails, so does the script."""
+def c_tests(*left_out: str) -> list[str]:
+    """The programs of tests/c, as CMakeLists.txt names them."""
+    text = (ROOT / "CMakeLists.txt").read_text(encoding="utf-8")
+    return [name for name in re.findall(r"add_executable\((xent_test_\w+)", text) if name not in left_out]
+
+
+def attempt(
+    *command: str | Path, env: Mapping[str, str] | None = None, cwd: Path | None = None
+) -> tuple[int, str]:
+    """What a command returns, and all that it prints. `env` is added to the environment."""
     done = subprocess.run(
         [str(part) for part in command],
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
         check=False,
-        env=env,
+        env={**os.environ, **(env or {})},
+        cwd=cwd,
     )
-    if done.returncode:
-        sys.exit(f"{' '.join(map(str, command))}\nreturned {done.returncode}:\n{done.stdout}{done.stderr}")
-    return done.stdout
+    return done.returncode, done.stdout
 
 
-def build(folder: Path, options: list[str], *targets: str) -> Path:
-    """The core and its C tests in `folder`, without the Python module: these targets alone."""
+def run(*command: str | Path, env: Mapping[str, str] | None = None) -> str:
+    """What a command prints; if it fails, so does the script."""
+    returned, output = attempt(*command, env=env)
+    if returned:
+        sys.exit(f"{' '.join(map(str, command))}\nreturned {returned}:\n{output}")
+    return output
+
+
+def configure(folder: Path, *options: str, root: Path = ROOT) -> Path:
+    """A folder to build the core and its C tests in, without the Python module."""
     cmake, ninja = tool("cmake"), find("ninja")
-    if ninja:
-        options = [*options, "-G", "Ninja", f"-DCMAKE_MAKE_PROGRAM={ninja}"]
-    run(cmake, "-S", ROOT, "-B", folder, "-DXENT_PYTHON=OFF", "-DXENT_C_TESTS=ON", *options)
-    run(cmake, "--build", folder, "--parallel", "2", "--target", *targets)
+    generator = ["-G", "Ninja", f"-DCMAKE_MAKE_PROGRAM={ninja}"] if ninja else []
+    run(cmake, "-S", root, "-B", folder, "-DXENT_PYTHON=OFF", "-DXENT_C_TESTS=ON", *generator, *options)
     return folder
+
+
+def make(folder: Path, *targets: str) -> tuple[int, str]:
+    """Builds these targets in a configured folder, as far as that works."""
+    return attempt(tool("cmake"), "--build", folder, "--parallel", "2", "--target", *targets)
+
+
+def build(folder: Path, options: list[str], *targets: str, root: Path = ROOT) -> Path:
+    """These targets, built in `folder`."""
+    configure(folder, *options, root=root)
+    returned, output = make(folder, *targets)
+    if returned:
+        sys.exit(f"the build of {', '.join(targets)} failed:\n{output}")
+    return folder
+
+
+def arguments(documentation: str | None) -> argparse.ArgumentParser:
+    """The options that these scripts have in common."""
+    parser = argparse.ArgumentParser(
+        description=documentation, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--build", type=Path, help="folder to build in; default: a temporary one")
+    parser.add_argument("--record", action="store_true", help="keep the counts in tests/slow/results")
+    return parser
+
+
+@contextlib.contextmanager
+def workplace(chosen: Path | None) -> Iterator[Path]:
+    """The folder that was chosen, or a temporary one."""
+    if chosen:
+        yield chosen.resolve()
+    else:
+        with tempfile.TemporaryDirectory() as temporary:
+            yield Path(temporary)
