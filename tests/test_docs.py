@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 import pytest
+import reliability_page
 
 ROOT = Path(__file__).parent.parent
 TEXTS = sorted(
@@ -58,3 +59,9 @@ def test_the_map_names_files_that_exist():
     for file in names:
         if "NAME" not in file:
             assert any((place / file).exists() for place in places), file
+
+
+def test_reliability_names_tests_that_exist():
+    """Its tables are those that tests and records give; what pytest collects is counted on --update alone."""
+    assert reliability_page.missing() == []
+    assert reliability_page.main(["--check"]) == 0
