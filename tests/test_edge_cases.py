@@ -21,10 +21,10 @@ from edge_functions import (
     ORDERS,
     PLANES,
     SOFTMAX,
-    Call,
     computed,
     dtype_of,
 )
+from edge_rows import Sparse, bad_buffers, check_same, labels_of, masked, most, rows_of, spoiled
 
 import xent_native as xn
 
@@ -46,29 +46,6 @@ DIVIDED = [
     if not call.logits and call.targets != "bits" and not call.name.lower().startswith("kl")
 ]
 TARGETED = [call for call in SOFTMAX if call.targets]
-
-
-def row_count(classes: int) -> int:
-    return 9 if classes < 1000 else 3
-
-
-def labels_of(classes: int, n: int, kind: int) -> np.ndarray:
-    """Labels of the kind-th integer type, if it can hold them, that go over all classes."""
-    dtype = INTEGERS[kind % len(INTEGERS)]
-    dtype = dtype if classes - 1 <= np.iinfo(dtype).max else "int64"
-    return (np.arange(n) * 7 % classes).astype(dtype)
-
-
-def rows_of(call: Call, dtype: str, classes: int, kind: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """(labels as this call takes them, ordinary predictions)."""
-    n = row_count(classes)
-    _, x = call.problem(n, classes, dtype)
-    return call.one_hot(labels_of(classes, n, kind), classes, dtype), x
-
-
-def check_same(found: dict[str, np.ndarray], wanted: dict[str, np.ndarray], where: str, pick=...) -> None:
-    for name, value in found.items():
-        assert value[pick].tobytes() == wanted[name][pick].tobytes(), f"{name}: {where}"
 
 
 def each(function):
@@ -98,15 +75,6 @@ def test_label_out_of_range(call):
 
 # | float or bool labels, object arrays, complex, masked arrays with a mask, sparse matrices, None | TypeError naming
 # |                                                                                                | the argument |
-
-
-class Sparse:
-    """Looks like a SciPy sparse matrix."""
-
-    nnz = 3
-
-    def toarray(self):
-        return np.zeros((3, 4))
 
 
 NO_NUMBERS = [
@@ -230,17 +198,6 @@ def test_weights_of_classes_sum_to_nothing_in_torch():
 # | target 0 at logit -inf (dense) | 0 * -inf counts as 0 |
 
 
-def masked(x: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Where logits are to go: the first half of the classes, the second half, or all, but for that of the label."""
-    n, classes = x.shape
-    gone = np.zeros((n, classes), bool)
-    gone[0::3, : classes // 2] = True
-    gone[1::3, classes // 2 :] = True
-    gone[2::3] = True
-    gone[np.arange(n), labels.astype(int)] = False
-    return gone
-
-
 @each(SOFTMAX)
 def test_minus_infinity_at_another_class(isa, call):
     for kind, (dtype, order, classes) in enumerate(GRID):
@@ -346,17 +303,6 @@ def test_an_infinite_logit_that_is_wrong(isa, call):
 # | NaN or +inf logit, or a row of -inf alone | NaN for that row alone; its neighbours are untouched |
 
 
-def spoiled(x: np.ndarray, row: int, column: int, bad: str) -> np.ndarray:
-    x = x.copy()
-    if bad == "all":
-        x[row] = -inf
-    elif bad == "both":
-        x[row], x[row, column] = -inf, inf
-    else:
-        x[row, column] = float(bad)
-    return x
-
-
 @pytest.mark.parametrize("bad", ["nan", "-nan", "inf", "all", "both"])
 @each(SOFTMAX)
 def test_a_bad_row_is_nan_and_alone(isa, call, bad):
@@ -406,11 +352,6 @@ def test_nan_stays_in_its_element(isa, call):
 
 
 # | +-3e38 logits | exact where float32 can hold it, else inf; no NaN |
-
-
-def most(dtype: str) -> float:
-    """A multiple of 2^100 where the type has one, so that products with small powers of 2 are exact."""
-    return {"float16": 65504.0, "bfloat16": 3.0e38, "float32": 3.0e38, "float64": 1.7e308}[dtype]
 
 
 @each(TARGETED)
@@ -540,21 +481,6 @@ def test_one_class_is_the_usual_case_of_binary_losses(isa, call):
 
 
 # | out of wrong shape, dtype, read-only or overlapping | ValueError before anything is written |
-
-
-def bad_buffers(good: np.ndarray) -> list[np.ndarray]:
-    locked = good.copy()
-    locked.flags.writeable = False
-    wrong = np.float32 if good.dtype == np.float64 else np.float64
-    return [
-        np.full((*good.shape, 1), nan, good.dtype),
-        np.full(good.shape[:-1], nan, good.dtype),
-        np.full(good.shape, nan, wrong),
-        np.full(good.shape, nan).astype(good.dtype.newbyteorder("S")),
-        locked,
-        np.broadcast_to(np.full(1, nan, good.dtype), good.shape),
-        np.lib.stride_tricks.as_strided(np.full(99, nan, good.dtype), good.shape, (0,) * good.ndim),
-    ]
 
 
 @each([call for call in CALLS if {"out", "grad_out", "hess_out"} & call.arguments])
