@@ -164,7 +164,7 @@ PLANTS = (
     plant(
         "use after free",
         ADDRESSES,
-        CORE,
+        CALLERS,
         "AddressSanitizer: heap-use-after-free",
         (
             "src/core/softmax_ce.c",
