@@ -164,7 +164,7 @@ PLANTS = (
     plant(
         "use after free",
         ADDRESSES,
-        CORE,
+        CALLERS,
         "AddressSanitizer: heap-use-after-free",
         (
             "src/core/softmax_ce.c",
@@ -241,7 +241,7 @@ PLANTS = (
         "index out of bounds",
         ADDRESSES,
         CORE,
-        "runtime error: index 4 out of bounds",
+        "runtime error: (index 4 out of bounds|load of address .* with insufficient space)",
         (REDUCE, "for (int lane = 0; lane < 4; lane++)", "for (int lane = 0; lane <= 4; lane++)"),
     ),
     # Threads.
