@@ -110,7 +110,7 @@ static xn_status run(int w, int threads, results *to) {
     p.ignored = -100;
     p.epsilon = 1e-7;
     p.reduction = XN_WEIGHTED_MEAN;
-    p.shape = what == SHAPED_PROB ? XN_KL : inner == 1 ? XN_FOCAL : XN_POLY1;
+    p.shape = what == SHAPED_PROB ? XN_KL : what != SHAPED ? XN_PLAIN : inner == 1 ? XN_FOCAL : XN_POLY1;
     p.coefficient = 2;
     p.alpha = 0.25;
     p.n_threads = threads;
@@ -234,7 +234,7 @@ static void check_forked_child(void) {
 
 int main(int argc, char **argv) {
     const int rounds = argc > 1 ? atoi(argv[1]) : 3;
-    rng r = {20240501};
+    rng r = rng_of(20240501);
     install_crash_handler();
     for (int i = 0; i < MOST_CALLERS; i++) {
         callers[i].id = i;
