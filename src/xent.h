@@ -2,8 +2,13 @@
 /* The whole C interface of xent_native: cross-entropy over strided buffers.
  *
  * A problem is a three-dimensional view (outer, classes, inner) of the caller's memory; a row is one
- * (outer, inner) position, numbered outer * inner_size + inner. Strides count elements, and may be zero
- * or negative for what is read. Pointers have the alignment of their type.
+ * (outer, inner) position, numbered outer * inner_size + inner. Strides count elements, may be negative, and for what
+ * is read zero. Pointers have the alignment of their type. No size, no product of sizes and no stride times its size
+ * may be beyond 2^54; of a problem without rows, arrays play no part.
+ *
+ * What makes no sense is answered with XN_BAD_ARGUMENT, whatever the fields hold. Only what the caller alone can know
+ * is taken on trust: that the memory of the arrays is there and is the caller's, and overlaps nowhere else than said
+ * below.
  *
  * Nothing is written before the labels of all rows are known to be in range, and nothing outside of the
  * outputs. Results do not depend on the number of threads. */
@@ -15,7 +20,9 @@
 typedef enum {
     XN_OK = 0,
     XN_BAD_LABEL,    /* a label outside of [0, classes) that is not ignored: see bad_row, bad_label */
-    XN_BAD_ARGUMENT, /* a size below zero, an unknown dtype, an output that the operation does not have */
+    XN_BAD_ARGUMENT, /* NULL, a size below zero or beyond what is said above, an unknown dtype or other enumerator, an
+                      * option outside of its range, an array without the alignment of its type, an output with a
+                      * stride of 0, targets that the operation needs or an output that it does not have */
     XN_NO_MEMORY,
     XN_INTERRUPTED, /* the caller's `interrupted` asked for it; outputs are unfinished */
     XN_UNKNOWN_ISA,
@@ -67,7 +74,7 @@ typedef struct {
 /* What xn_binary_ce takes beside the rest of a problem. */
 typedef struct {
     int from_probabilities; /* the input; else logits */
-    double share;           /* what a class counts in the loss of its row; 0: 1 / classes, which gives the mean */
+    double share;           /* what a class counts in the loss of its row, at least 0; 0: 1 / classes, the mean */
     const void *pos_weight; /* [classes] of double for XN_FLOAT64, else of float, or NULL; multiplies the smoothed
                              * target. Not with focal */
     int focal, balanced; /* the focal loss, with `coefficient` as gamma; and, with `balanced`, alpha times positives
@@ -86,19 +93,19 @@ typedef struct {
     xn_array target;
     int has_ignored; /* rows whose label is `ignored` (for uint64: has the same bits) count nothing */
     int64_t ignored;
-    double label_smoothing; /* t becomes t * (1 - s) + s / classes */
+    double label_smoothing; /* in [0, 1]: t becomes t * (1 - s) + s / classes */
     const void *class_weight; /* [classes] of double for XN_FLOAT64, else of float, or NULL; multiplies the
                                * smoothed target of its class */
     xn_row_array sample_weight; /* multiplies the loss; a row of weight 0 counts nothing, whatever it holds */
-    double epsilon; /* probabilities, where they are the input, are clipped to [epsilon, 1 - epsilon];
+    double epsilon; /* in [0, 1/2): probabilities, where they are the input, are clipped to [epsilon, 1 - epsilon];
                      * XN_KL: to [epsilon, 1], as are its targets */
     xn_binary binary; /* xn_binary_ce alone reads this */
     xn_reduction reduction;
 
     /* xn_shaped_ce and xn_shaped_prob; the latter two xn_binary_ce, too. */
-    xn_shape shape;
-    double coefficient; /* gamma of focal losses, at least 0; epsilon of poly1 */
-    double alpha; /* factor of every loss, or as `binary` says */
+    xn_shape shape; /* XN_PLAIN for the other operations */
+    double coefficient; /* gamma of focal losses, at least 0; epsilon of poly1; finite */
+    double alpha; /* finite: factor of every loss, or as `binary` says */
 
     int n_threads; /* 0: as many as OpenMP and the cgroup allow */
     int (*interrupted)(void); /* asked between chunks of a long call, from the calling thread; may be NULL */
@@ -128,7 +135,8 @@ xn_status xn_binary_ce(xn_problem *problem);
 xn_status xn_shaped_ce(xn_problem *problem);
 xn_status xn_shaped_prob(xn_problem *problem);
 
-/* Views a group of dimensions as one. Returns 0 if their strides do not allow it. */
+/* Views a group of dimensions as one. Returns 0 if their strides do not allow it, a size is negative, or the view has
+ * more elements than int64_t counts. */
 int xn_collapse(int dims, const int64_t *shape, const int64_t *strides, int64_t *size, int64_t *stride);
 
 /* Instruction sets that this build has, best first; NULL ends the list. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Binary cross-entropy and sigmoid: chooses the loop order, and splits long rows, whose elements are independent. */
+#include <math.h>
 #include <stdlib.h>
 
 #include "core.h"
@@ -116,13 +117,19 @@ static xn_status run(xn_problem *p) {
     return p->classes > XN_SEGMENT ? run_long_rows(p) : xn_run_rows(p, kernel_for(p));
 }
 
-xn_status xn_binary_ce(xn_problem *p) {
-    const xn_status sane = xn_check_problem(p);
-    if (sane != XN_OK) return sane;
+/* What only this operation takes, and what it does not have. */
+static int is_binary(const xn_problem *p) {
     const xn_binary *b = &p->binary;
-    if (p->labels.data || p->class_weight || p->log_prob.data || p->lse.data) return XN_BAD_ARGUMENT;
-    if (p->prob.data ? p->target.data != NULL : !p->target.data) return XN_BAD_ARGUMENT;
-    if (p->hess.data && (b->from_probabilities || b->focal)) return XN_BAD_ARGUMENT;
+    if (p->shape != XN_PLAIN || p->labels.data || p->class_weight || p->log_prob.data || p->lse.data) return 0;
+    if (p->prob.data ? p->target.data || b->each.data : !p->target.data) return 0;
+    if (p->hess.data && (b->from_probabilities || b->focal)) return 0;
+    if (b->from_probabilities && !xn_is_clip(p)) return 0;
+    if (b->focal && (b->pos_weight || !xn_is_focal(p))) return 0;
+    return isfinite(b->share) && b->share >= 0;
+}
+
+xn_status xn_binary_ce(xn_problem *p) {
+    if (!xn_is_problem(p) || !is_binary(p)) return XN_BAD_ARGUMENT;
     xn_problem joined = *p;
     if (!join_rows(&joined)) return run(p);
     const xn_status status = run(&joined);

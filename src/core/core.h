@@ -45,11 +45,17 @@ xn_span xn_span_of(const xn_plan *plan, int64_t tile);
 int64_t xn_row_offset(xn_span span, int64_t outer_stride, int64_t inner_stride);
 int64_t xn_row_step(const xn_plan *plan, int64_t outer_stride, int64_t inner_stride);
 
-xn_status xn_check_problem(const xn_problem *p);
 xn_status xn_run_rows(xn_problem *p, xn_kernel *kernel);
 /* Whether lanes go over the classes of a row. Strides play no part: a batch of one row has no say in them. */
 int xn_rows_are_vectors(const xn_problem *p);
 int xn_element_size(xn_dtype dtype);
+
+/* check.c: whether a problem is what all operations ask for, labels aside; and parts of what some ask for besides:
+ * targets and no outputs but loss and gradient, an epsilon to clip by, the options of focal losses. */
+int xn_is_problem(const xn_problem *p);
+int xn_is_loss_alone(const xn_problem *p);
+int xn_is_clip(const xn_problem *p);
+int xn_is_focal(const xn_problem *p);
 
 /* What a tile needs besides the kernel: pointers, labels, weights. label and weight hold span.rows. */
 void xn_fill_tile(const xn_problem *p, const xn_plan *plan, xn_span span, xn_tile *tile, int64_t *label,

@@ -63,7 +63,7 @@ const char *xn_isa(void) {
 }
 
 xn_status xn_set_isa(const char *name) {
-    for (int i = 0; i < LEVELS; i++) {
+    for (int i = 0; name && i < LEVELS; i++) {
         if (strcmp(name, levels[i].table->isa) != 0) continue;
         if (!xn_isa_supported(i)) return XN_UNSUPPORTED_ISA;
         atomic_store_explicit(&chosen, levels[i].table, memory_order_release);

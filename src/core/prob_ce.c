@@ -3,9 +3,7 @@
 #include "core.h"
 
 xn_status xn_prob_ce(xn_problem *p) {
-    const xn_status sane = xn_check_problem(p);
-    if (sane != XN_OK) return sane;
-    if (p->hess.data || p->prob.data || p->log_prob.data || p->lse.data) return XN_BAD_ARGUMENT;
+    if (!xn_is_problem(p) || !xn_is_loss_alone(p) || !xn_is_clip(p) || p->shape != XN_PLAIN) return XN_BAD_ARGUMENT;
     const xn_kernel_table *k = xn_kernels();
     return xn_run_rows(p, xn_rows_are_vectors(p) ? k->prob_ce_rows[p->dtype] : k->prob_ce_cols[p->dtype]);
 }

@@ -81,11 +81,13 @@ static xn_binary_kind binary_kind(const xn_problem *p) {
     return p->binary.from_probabilities ? XN_PROBABILITIES : XN_LOGITS;
 }
 
-/* With one target a row, its class weight is a factor of the row like any other. */
+/* With one target a row, its class weight is a factor of the row like any other; but rows that count nothing stay so,
+ * even where it is infinite or NaN. */
 static void apply_class_weight(const xn_problem *p, int64_t rows, const int64_t *label, double *weight) {
     for (int64_t i = 0; i < rows; i++) {
-        weight[i] *= p->dtype == XN_FLOAT64 ? ((const double *)p->class_weight)[label[i]]
-                                            : (double)((const float *)p->class_weight)[label[i]];
+        const double factor = p->dtype == XN_FLOAT64 ? ((const double *)p->class_weight)[label[i]]
+                                                     : (double)((const float *)p->class_weight)[label[i]];
+        weight[i] = weight[i] == 0 ? 0 : weight[i] * factor;
     }
 }
 
@@ -178,16 +180,6 @@ static void run_job(void *context, int64_t job, int thread) {
     for (int64_t tile = first; tile < tiles && tile < first + c->plan.tiles_per_job; tile++)
         sum += run_tile(c, xn_span_of(&c->plan, tile), thread);
     c->sums[job] = sum;
-}
-
-xn_status xn_check_problem(const xn_problem *p) {
-    const int has_targets = p->labels.data || p->target.data;
-    const int sizes = p->outer >= 0 && p->inner >= 0 && p->classes > 0;
-    const int dtype = (unsigned)p->dtype < XN_DTYPES;
-    const int one_kind = !(p->labels.data && p->target.data);
-    const int outputs = has_targets || !(p->loss.data || p->grad.data || p->hess.data);
-    const int input = p->input.data || p->outer * p->inner == 0;
-    return sizes && dtype && one_kind && outputs && input ? XN_OK : XN_BAD_ARGUMENT;
 }
 
 xn_status xn_run_rows(xn_problem *p, xn_kernel *kernel) {

@@ -97,8 +97,7 @@ static int is_wide(const xn_problem *p) {
 }
 
 xn_status xn_softmax_ce(xn_problem *p) {
-    const xn_status sane = xn_check_problem(p);
-    if (sane != XN_OK) return sane;
+    if (!xn_is_problem(p) || p->shape != XN_PLAIN) return XN_BAD_ARGUMENT;
     const xn_kernel_table *k = xn_kernels();
     if (!xn_rows_are_vectors(p)) return xn_run_rows(p, k->softmax_ce_cols[p->dtype]);
     if (is_wide(p)) return run_wide_rows(p, k);

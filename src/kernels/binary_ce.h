@@ -157,9 +157,9 @@ static inline void XN_T(binary_fill)(real *to, real value, int64_t n) {
     for (int64_t i = 0; i < n; i++) to[i] = value;
 }
 
-/* Factor of the derivatives of a row. */
+/* Factor of the derivatives of a row: 0 where it is dropped, even if the divisor is NaN. */
 static inline real XN_T(binary_scale)(const xn_tile *t, int64_t row) {
-    return (real)(t->weight[row] * t->grad_scale * t->share);
+    return t->weight[row] == 0 ? 0 : (real)(t->weight[row] * t->grad_scale * t->share);
 }
 
 /* Brings pos and scale to what a block wants, where that is not what they hold. */
@@ -194,7 +194,7 @@ static inline void XN_T(binary_start)(XN_T(binary_work) *w, const xn_tile *t) {
     o->spread64 = t->smoothing / 2;
     o->low64 = t->epsilon;
     o->high64 = t->epsilon > 0 && 1 - t->epsilon == 1 ? 1 - 0x1p-53 : 1 - t->epsilon; /* 1 itself is clipped */
-    o->log_low64 = xn_log_corrected(t->epsilon, 0);
+    o->log_low64 = xn_log(t->epsilon);
     o->log_high64 = xn_log_corrected(1 - t->epsilon, (1 - (1 - t->epsilon)) - t->epsilon);
     o->keep = (real)o->keep64;
     o->spread = (real)o->spread64;

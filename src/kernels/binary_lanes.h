@@ -87,7 +87,7 @@ XN_INLINE void XN_T(binary_probabilities)(int wanted, const XN_T(binary) *o, con
 /* The power m^gamma, log m plus `more` being the logarithm of m. Where m is 0 it is finite, so that 0^0 is 1; where a
  * target outside of [0, 1] makes m negative it is NaN. */
 XN_INLINE double XN_T(focal_power)(double gamma, double m, double more) {
-    const double log_m = xn_log_corrected(m, 0) + more;
+    const double log_m = xn_log(m) + more;
     const double some = m == 0 ? -0x1p1000 : log_m;
     return xn_exp_down(gamma * (m < 0 ? (double)NAN : some));
 }
@@ -130,7 +130,7 @@ XN_INLINE void XN_T(focal_probabilities)(int square, int wanted, const XN_T(bina
     for (int i = 0; i < XN_LANES; i++) {
         const double p = (double)x[i], target = (double)t[i];
         const double u = XN_FMA64(keep, target, spread), v = XN_FMA64(keep, 1 - target, spread);
-        const double log_p = xn_log_corrected(p, 0), other = 1 - p;
+        const double log_p = xn_log(p), other = 1 - p;
         const double log_other = xn_log_corrected(other, (1 - other) - p);
         const double yes = p < low ? log_low : p > high ? log_high : log_p;
         const double no = p < low ? log_high : p > high ? log_low : log_other;

@@ -94,7 +94,7 @@ XN_INLINE double xn_log_parts(double e, double f) {
     return XN_FMA64(e, XN_LN2_HI, f - (half - tail));
 }
 
-/* log(u + c) for u > 0 and a correction c of at most half an ulp of u. NaN stays NaN, 0 gives -inf. */
+/* log(u + c) for a normal u > 0 and a correction c of at most half an ulp of u. NaN stays NaN, 0 gives -inf. */
 XN_INLINE double xn_log_corrected(double u, double c) {
     const uint64_t offset = UINT64_C(0x3ff0000000000000) - UINT64_C(0x3fe6a09e00000000); /* 1 over sqrt(1/2) */
     const uint64_t bits = xn_to_bits(u) + offset;
@@ -105,6 +105,13 @@ XN_INLINE double xn_log_corrected(double u, double c) {
     const double f = XN_FMA64(c, scale, mantissa - 1.0);
     const double value = xn_log_parts(e, f) + (u - u);
     return u == 0.0 ? -INFINITY : value;
+}
+
+/* log(u) for u >= 0, below the normal numbers, too. */
+XN_INLINE double xn_log(double u) {
+    const double lifted = u * 0x1p54, lift = 0x1.2b708872320e2p+5; /* 54 ln 2 */
+    const double value = xn_log_corrected(u < 0x1p-1022 ? lifted : u, 0);
+    return u < 0x1p-1022 ? value - lift : value;
 }
 
 /* log(1 + z) for z >= 0, to the last digits of z however small; NaN stays NaN. */

@@ -18,7 +18,8 @@ typedef struct {
 
 static inline XN_T(clip) XN_T(clip_of)(double sum, double epsilon) {
     const real least = XN_REAL == 32 ? (real)0x1p-149 : (real)0x1p-1074; /* so that 0 is below it */
-    const real low = epsilon == 0 && sum > 0 ? least : XN_T(at_least)(epsilon * sum);
+    const double bound = epsilon * sum;
+    const real low = bound == 0 && sum > 0 ? least : XN_T(at_least)(bound);
     XN_T(clip) c = {low, XN_T(at_most)((1 - epsilon) * sum), (real)sum, 0, (real)(1 / sum)};
     c.sum_low = (real)(sum - (double)c.sum);
     return c;
@@ -58,7 +59,7 @@ static inline real XN_T(prob_base)(double weight, double inside, double sum) {
 static inline double XN_T(prob_loss_label)(double p, double sum, double epsilon) {
     const double q = p / sum;
     const double floored = q < epsilon ? epsilon : q;
-    return 0 - xn_log_corrected(floored > 1 - epsilon ? 1 - epsilon : floored, 0); /* 0, not -0 */
+    return 0 - xn_log(floored > 1 - epsilon ? 1 - epsilon : floored); /* 0, not -0 */
 }
 
 /* Its gradient: `elsewhere` at every class but the label. */
@@ -183,7 +184,7 @@ static inline void XN_T(prob_row_dense)(const xn_tile *t, int64_t row, real log_
 
 static void XN_T(prob_ce_rows)(const xn_tile *t) {
     const int dense = XN_T(is_dense)(t);
-    const real log_low = (real)xn_log_corrected(t->epsilon, 0), log_high = (real)xn_log_corrected(1 - t->epsilon, 0);
+    const real log_low = (real)xn_log(t->epsilon), log_high = (real)xn_log_corrected(1 - t->epsilon, 0);
     for (int64_t row = 0; row < t->rows; row++) {
         if (XN_T(is_dropped)(t, row)) {
             if (t->loss) t->loss[row] = 0;

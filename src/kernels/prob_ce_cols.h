@@ -161,7 +161,7 @@ static inline void XN_T(prob_cols_scan)(const xn_tile *t, XN_T(strip) strip, XN_
 
 static void XN_T(prob_ce_cols)(const xn_tile *t) {
     const int dense = XN_T(is_dense)(t), single = t->classes <= XN_FEW_CLASSES;
-    const real log_low = (real)xn_log_corrected(t->epsilon, 0), log_high = (real)xn_log_corrected(1 - t->epsilon, 0);
+    const real log_low = (real)xn_log(t->epsilon), log_high = (real)xn_log_corrected(1 - t->epsilon, 0);
     _Alignas(64) real block[XN_T(PACKED)], targets[XN_T(PACKED)];
     XN_T(leaving) out;
     XN_T(prob_cols) s;

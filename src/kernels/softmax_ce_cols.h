@@ -271,7 +271,7 @@ static inline void XN_T(cols_finish)(const xn_tile *t, XN_T(strip) strip, const 
     if (!planes) return;
 #pragma omp simd
     for (int i = 0; i < XN_FINISH; i++) {
-        const double scaled = weight[i] * t->grad_scale;
+        const double scaled = weight[i] == 0 ? 0 : weight[i] * t->grad_scale; /* which may be NaN */
         d->scale[r + i] = (real)f.scale[i];
         d->log_s[r + i] = (real)f.log_s[i];
         d->largest[r + i] = (real)f.largest[i];

@@ -39,6 +39,12 @@ typedef struct {
     double factor; /* turns them into those that the row's own reference would have given: a power of two */
 } XN_T(exps);
 
+/* The size of a factor that may or may not be applied, where it makes something smaller; 0 is not applied. */
+static inline double XN_T(least_factor)(double factor) {
+    const double size = factor < 0 ? -factor : factor;
+    return size > 1 || size == 0 ? 1 : size;
+}
+
 /* What was kept of the block at class j of a row, the i-th in `kept`. The reference of a maximum that was raised
  * later differs by a power of two, unless one of them is a shift; a factor that would take digits off `scale`
  * makes it useless. */
@@ -58,9 +64,9 @@ static inline void XN_T(find_kept)(XN_T(exps) *found, const xn_tile *t, const XN
         if (ref.shift != 0 || r->ref.shift != 0 || !(steps > -512)) return;
         found->max = max;
         found->factor = xn_from_bits((uint64_t)(1023 + (int64_t)steps) << 52);
-        const double scale = r->scale * found->factor * (r->weight != 0 ? r->weight : 1);
-        const double size = scale < 0 ? -scale : scale;
-        if (!(size >= (sizeof(real) == sizeof(float) ? 0x1p-126 : 0x1p-1022))) return;
+        /* What multiplies it: 1 in probabilities, U in gradients of dense targets, the weight in those of labels. */
+        const double scale = r->scale * found->factor * XN_T(least_factor)(r->mass) * XN_T(least_factor)(r->weight);
+        if (!(scale >= (sizeof(real) == sizeof(float) ? 0x1p-126 : 0x1p-1022))) return;
     }
     found->e = e;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* One random tile for the binary kernels: how it is drawn, run and checked. The truth is the textbook's formula in long
- * double, written apart from the kernels' own. */
+ * double: truth_binary.c. */
 #include "binary.h"
 
 #include <math.h>
@@ -8,8 +8,9 @@
 #include <string.h>
 
 #include "field.h"
+#include "truth_binary.h"
 
-enum { GRAD, HESS, PROB, EACH, PLANES, LOSS = PLANES, RESULTS, ISAS = 4 }; /* the last "ISA": one row alone */
+enum { EACH = LOG_PROB, LOSS = PLANES, RESULTS, ISAS = 4 }; /* the last "ISA": one row alone */
 
 static field input, target, pos_weight, weight, loss, plane[PLANES];
 static double *x, *t, *result[ISAS][RESULTS];
@@ -124,98 +125,51 @@ static void collect(const draw *d, int isa, int64_t first, int64_t rows) {
     if (d->wants[LOSS] && !field_untouched(&loss)) fail("stray writes beside the losses");
 }
 
-typedef struct {
-    long double loss, grad, hess, prob, size; /* size: what errors of the gradient are relative to */
-    double power; /* gamma (1 + |log m|) */
-} element;
-
-static long double clip_log(long double p, long double epsilon, long double high) {
-    return p < epsilon ? logl(epsilon) : p > high ? log1pl(-epsilon) : logl(p);
-}
-
-/* high: 1 - epsilon as the type has it, from which on p counts as clipped. */
-static element truth_of(const xn_tile *tile, long double at, long double y, long double w, long double high) {
-    const long double s = (long double)tile->smoothing, eps = (long double)tile->epsilon;
-    const int logits = tile->kind == XN_LOGITS || tile->kind == XN_FOCAL_LOGITS || tile->kind == XN_SIGMOID;
-    const int focal = tile->kind == XN_FOCAL_LOGITS || tile->kind == XN_FOCAL_PROBABILITIES;
-    const long double u = w * (y * (1 - s) + s / 2), v = (1 - y) * (1 - s) + s / 2;
-    const long double p = logits ? 1 / (1 + expl(-at)) : at, other = logits ? 1 / (1 + expl(at)) : 1 - at;
-    const long double yes = logits ? (at < 0 ? at : 0) - log1pl(expl(-fabsl(at))) : clip_log(p, eps, high);
-    const long double no = logits ? (at > 0 ? -at : 0) - log1pl(expl(-fabsl(at)))
-                                  : (p < eps    ? log1pl(-eps)
-                                     : p > high ? logl(eps)
-                                                : log1pl(-p));
-    const int inside = logits || !(p < eps || p > high);
-    element e = {.prob = p, .hess = (u + v) * p * other};
-    e.loss = -((u == 0 ? 0 : u * yes) + (v == 0 ? 0 : v * no));
-    const long double left = logits ? u * other : u == 0 ? 0 : u / p;
-    const long double right = logits ? v * p : v == 0 ? 0 : v / other;
-    e.grad = inside ? right - left : 0;
-    e.size = inside ? right + left : 0;
-    if (!focal) return e;
-    const long double g = (long double)tile->coefficient, a = (long double)tile->alpha, m = u * other + v * p;
-    e.power = g == 0 || !(m > 0) ? 0 : (double)(g * (1 + fabsl(logl(m))));
-    const long double factor = (g == 0 ? 1 : powl(m, g)) * (tile->balanced ? a * u + (1 - a) * v : 1);
-    const long double slope = logits ? (isinf(at) ? 0 : p * other / (m == 0 ? 1 : m)) : 1 / m;
-    const long double steep =
-        m == 0 && !logits ? g * powl(0, g - 1) * (tile->balanced ? a * u + (1 - a) * v : 1) : factor * g * slope;
-    const long double bend = g == 0 || slope == 0 ? 0 : steep * (v - u) * e.loss;
-    e.grad = factor * e.grad + bend;
-    e.size = factor * e.size + (bend == 0 ? 0 : fabsl(steep * (u + v) * e.loss)); /* v - u may cancel */
-    e.loss *= factor;
+static truth_element element_of(const draw *d, int64_t row, int64_t cls) {
+    const xn_tile *tile = &d->tile;
+    const int64_t k = row * tile->classes + cls;
+    const double w = field_get(&weight, XN_FLOAT64, row, 0, 0);
+    truth_element e = {.kind = tile->kind,
+                       .dtype = d->dtype,
+                       .smoothing = tile->smoothing,
+                       .epsilon = tile->epsilon,
+                       .coefficient = tile->coefficient,
+                       .alpha = tile->alpha,
+                       .balanced = tile->balanced,
+                       .x = x[k],
+                       .target = t[k],
+                       .pos_weight = tile->pos_weight ? field_get(&pos_weight, d->dtype, cls, 0, 0) : 1,
+                       .weight = w,
+                       .scale = (long double)(w * tile->grad_scale * tile->share)};
+    truth_binary(&e);
     return e;
 }
 
-static long double largest(const draw *d) {
-    return d->dtype == XN_FLOAT32 ? 0x1.fffffep127L : 0x1.fffffffffffffp1023L;
-}
-
-/* A number below the normal ones is not worth more than the smallest of these. */
-static void check(const char *what, double got, long double want, long double size, const draw *d, double ulps) {
-    const long double unit = d->dtype == XN_FLOAT32 ? 0x1p-24L : 0x1p-53L;
-    const long double tiny = d->dtype == XN_FLOAT32 ? 0x1p-126L : 0x1p-1022L;
-    if (!isfinite(size)) size = fabsl(want); /* of a dropped row, and beside an infinite term */
-    if (isnan(want) ? isnan(got) : isinf(want) || fabsl(want) > largest(d) ? (long double)got == want || isinf(got) : 0)
-        return;
-    if (!(fabsl((long double)got - want) <= (long double)ulps * unit * size + tiny))
-        fail("%s is %.17g, not %.20Lg: off by %.3Lg half ulps", what, got, want,
-             fabsl((long double)got - want) / unit / size);
-}
-
-/* In half ulps: u and v have three roundings each, exp and log up to two ulp, sums of classes some more. An exponent
- * gamma log m, rounded three times where float64 is the type, is as many half ulps of its power. */
-static double allowed(const draw *d, double power) {
-    return 24 + (d->dtype == XN_FLOAT64 ? 4 * power : 0);
+static void check(const char *what, double got, expected e, const draw *d) {
+    double ratio;
+    if (!is_expected(got, e, d->dtype, 1, &ratio))
+        fail("%s is %.17g, not %.20Lg; bound %.3Lg", what, got, e.value, e.bound);
 }
 
 static void check_tile(const draw *d, int isa) {
-    const xn_tile *tile = &d->tile;
-    const double bound = 1 - tile->epsilon;
-    const long double high = d->dtype == XN_FLOAT32 ? (long double)(float)bound : (long double)bound;
-    for (int64_t i = 0; i < tile->rows; i++) {
+    for (int64_t i = 0; i < d->tile.rows; i++) {
         const double w = field_get(&weight, XN_FLOAT64, i, 0, 0);
-        const long double scale = (long double)(w * tile->grad_scale * tile->share);
-        long double sum = 0;
-        double most = 0;
-        for (int64_t c = 0; c < tile->classes; c++) {
-            const int64_t k = i * tile->classes + c;
-            const double pos = tile->pos_weight ? field_get(&pos_weight, d->dtype, c, 0, 0) : 1;
-            const element e = truth_of(tile, (long double)x[k], (long double)t[k], (long double)pos, high);
-            const double ulps = allowed(d, e.power);
-            /* What the type cannot hold stays infinite, whatever it is weighted with. */
-            const long double value = e.loss > largest(d) ? (long double)INFINITY : e.loss;
-            const long double weighted = w == 0 ? 0 : (long double)w * value;
-            sum += value;
-            most = e.power > most ? e.power : most;
-            if (d->wants[PROB]) check("sigmoid", result[isa][PROB][k], e.prob, e.prob, d, 8);
-            if (d->wants[GRAD])
-                check("gradient", result[isa][GRAD][k], w == 0 ? 0 : scale * e.grad, scale * e.size, d, ulps);
-            if (d->wants[HESS])
-                check("Hessian", result[isa][HESS][k], w == 0 ? 0 : scale * e.hess, scale * e.hess, d, ulps);
-            if (d->wants[EACH]) check("element", result[isa][EACH][k], weighted, weighted, d, ulps);
+        expected sum = {0};
+        for (int64_t c = 0; c < d->tile.classes; c++) {
+            const int64_t k = i * d->tile.classes + c;
+            const truth_element e = element_of(d, i, c);
+            sum.value += e.loss.value;
+            sum.bound += e.loss.bound;
+            if (e.loss.freedom > sum.freedom) sum.freedom = e.loss.freedom;
+            if (d->wants[PROB]) check("sigmoid", result[isa][PROB][k], e.prob, d);
+            if (d->wants[GRAD]) check("gradient", result[isa][GRAD][k], e.grad, d);
+            if (d->wants[HESS]) check("Hessian", result[isa][HESS][k], e.hess, d);
+            if (d->wants[EACH]) check("element", result[isa][EACH][k], e.each, d);
         }
-        sum *= (long double)(w * tile->share);
-        if (d->wants[LOSS]) check("loss", result[isa][LOSS][i], w == 0 ? 0 : sum, sum, d, allowed(d, most));
+        const long double factor = (long double)(w * d->tile.share);
+        sum.value *= factor;
+        sum.bound *= factor;
+        if (d->wants[LOSS]) check("loss", result[isa][LOSS][i], w == 0 ? within(0, 0) : sum, d);
     }
 }
 
@@ -247,7 +201,7 @@ static void run_alone(const draw *d, xn_kernel *kernel, int64_t row) {
 }
 
 void run_binary_tile(const binary_kernels *k, xn_dtype dtype, int64_t rows, int64_t classes, uint64_t seed) {
-    rng r = {seed};
+    rng r = rng_of(seed);
     draw d = {.dtype = dtype};
     draw_tile(&d, &r, rows, classes);
     for (int isa = 0; isa < k->count; isa++) {

@@ -7,8 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "halves.h"
+
 size_t dtype_size(xn_dtype dtype) {
-    return dtype == XN_FLOAT32 ? sizeof(float) : sizeof(double);
+    return dtype == XN_FLOAT64 ? sizeof(double) : is_half(dtype) ? sizeof(uint16_t) : sizeof(float);
 }
 
 int same_bits(double a, double b) {
@@ -43,14 +45,45 @@ char *field_at(const field *f, int64_t i, int64_t j, int64_t k) {
 
 void field_put(const field *f, xn_dtype dtype, int64_t i, int64_t j, int64_t k, double value) {
     const float single = (float)value;
-    memcpy(field_at(f, i, j, k), dtype == XN_FLOAT32 ? (const void *)&single : &value, dtype_size(dtype));
+    const uint16_t half = is_half(dtype) ? half_bits(dtype, half_rounded(dtype, value)) : 0;
+    const void *from = dtype == XN_FLOAT64 ? (const void *)&value : is_half(dtype) ? (const void *)&half : &single;
+    memcpy(field_at(f, i, j, k), from, dtype_size(dtype));
 }
 
 double field_get(const field *f, xn_dtype dtype, int64_t i, int64_t j, int64_t k) {
     float single = 0;
     double value = 0;
-    memcpy(dtype == XN_FLOAT32 ? (void *)&single : &value, field_at(f, i, j, k), dtype_size(dtype));
-    return dtype == XN_FLOAT32 ? (double)single : value;
+    uint16_t half = 0;
+    void *to = dtype == XN_FLOAT64 ? (void *)&value : is_half(dtype) ? (void *)&half : &single;
+    memcpy(to, field_at(f, i, j, k), dtype_size(dtype));
+    return dtype == XN_FLOAT64 ? value : is_half(dtype) ? half_value(dtype, half) : (double)single;
+}
+
+void field_put_bits(const field *f, int64_t i, int64_t j, int64_t k, uint64_t bits) {
+    const uint8_t one = (uint8_t)bits;
+    const uint16_t two = (uint16_t)bits;
+    const uint32_t four = (uint32_t)bits;
+    char *to = field_at(f, i, j, k);
+    switch (f->element) {
+        case 1: memcpy(to, &one, 1); break;
+        case 2: memcpy(to, &two, 2); break;
+        case 4: memcpy(to, &four, 4); break;
+        default: memcpy(to, &bits, 8); break;
+    }
+}
+
+uint64_t field_get_bits(const field *f, int64_t i, int64_t j, int64_t k) {
+    uint8_t one;
+    uint16_t two;
+    uint32_t four;
+    uint64_t eight;
+    const char *from = field_at(f, i, j, k);
+    switch (f->element) {
+        case 1: memcpy(&one, from, 1); return one;
+        case 2: memcpy(&two, from, 2); return two;
+        case 4: memcpy(&four, from, 4); return four;
+        default: memcpy(&eight, from, 8); return eight;
+    }
 }
 
 double field_take(const field *f, xn_dtype dtype, int64_t i, int64_t j, int64_t k) {
@@ -60,5 +93,5 @@ double field_take(const field *f, xn_dtype dtype, int64_t i, int64_t j, int64_t 
 }
 
 int field_untouched(const field *f) {
-    return arena_untouched(&f->memory, f->data, f->bytes);
+    return arena_untouched(&f->memory);
 }

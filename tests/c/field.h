@@ -25,6 +25,10 @@ double field_get(const field *f, xn_dtype dtype, int64_t i, int64_t j, int64_t k
 double field_take(const field *f, xn_dtype dtype, int64_t i, int64_t j, int64_t k);
 int field_untouched(const field *f);
 
+/* An element's own bits, whatever it is; those above its size are dropped, or 0. */
+void field_put_bits(const field *f, int64_t i, int64_t j, int64_t k, uint64_t bits);
+uint64_t field_get_bits(const field *f, int64_t i, int64_t j, int64_t k);
+
 size_t dtype_size(xn_dtype dtype);
 int same_bits(double a, double b); /* NaN is one value */
 void *resized(void *memory, int64_t count, size_t element); /* realloc, or the end */

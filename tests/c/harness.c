@@ -12,10 +12,55 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define HAS_ADDRESS_SANITIZER 1
+#endif
+#endif
+#if defined(__SANITIZE_ADDRESS__) || defined(HAS_ADDRESS_SANITIZER)
+#include <sanitizer/asan_interface.h>
+#define SANITIZER_OPEN(at, size) __asan_unpoison_memory_region(at, size)
+#define SANITIZER_CLOSE(at, size) __asan_poison_memory_region(at, size)
+#else
+#define SANITIZER_OPEN(at, size) ((void)(at), (void)(size))
+#define SANITIZER_CLOSE(at, size) ((void)(at), (void)(size))
+#endif
+
 enum { MOST_FAILURES = 20, HANDLER_STACK = 65536 };
 
 static char current[1024] = "nothing yet";
 static int failures;
+
+rng rng_of(uint64_t seed) {
+    return (rng){.state = seed};
+}
+
+/* The next bytes as a number, little-endian on every machine; random where there are too few. */
+static uint64_t take(rng *r, size_t size) {
+    uint64_t value = 0;
+    if (r->left < size) {
+        r->left = 0;
+        return rng_next(r);
+    }
+    for (size_t i = 0; i < size; i++) value |= (uint64_t)r->bytes[i] << (8 * i);
+    r->bytes += size;
+    r->left -= size;
+    return value;
+}
+
+rng rng_of_bytes(const uint8_t *bytes, size_t size) {
+    rng r = {.bytes = bytes, .left = size};
+    r.state = size < 4 ? size : take(&r, 4);
+    return r;
+}
+
+rng rng_fork(rng *r) {
+    return rng_of(rng_next(r) ^ take(r, 2) << 32);
+}
+
+uint64_t rng_bits(rng *r) {
+    return take(r, 8);
+}
 
 uint64_t rng_next(rng *r) {
     uint64_t z = (r->state += UINT64_C(0x9e3779b97f4a7c15));
@@ -25,7 +70,8 @@ uint64_t rng_next(rng *r) {
 }
 
 int64_t rng_int(rng *r, int64_t low, int64_t high) {
-    return low + (int64_t)(rng_next(r) % (uint64_t)(high - low + 1));
+    const uint64_t range = (uint64_t)(high - low + 1);
+    return low + (int64_t)(take(r, range <= 1 << 8 ? 1 : range <= 1 << 16 ? 2 : 8) % range);
 }
 
 double rng_unit(rng *r) {
@@ -60,6 +106,10 @@ void fail(const char *format, ...) {
         fprintf(stderr, "too many failures: giving up\n");
         exit(1);
     }
+}
+
+int failure_count(void) {
+    return failures;
 }
 
 int finish_tests(const char *what) {
@@ -119,17 +169,36 @@ static const char *margin_end(const arena *a, const char *end) {
     return a->high - end > MARGIN ? end + MARGIN : a->high;
 }
 
+/* Whether what is next to the array may be accessed. */
+static void open_margins(const arena *a, int open) {
+    char *const from = a->data - (a->data - margin_start(a, a->data));
+    const size_t before = (size_t)(a->data - from), after = (size_t)(margin_end(a, a->end) - a->end);
+    if (open) {
+        SANITIZER_OPEN(from, before);
+        SANITIZER_OPEN(a->end, after);
+    } else {
+        SANITIZER_CLOSE(from, before);
+        SANITIZER_CLOSE(a->end, after);
+    }
+}
+
 char *arena_place(arena *a, size_t bytes, placement where, size_t shift) {
+    if (a->data) open_margins(a, 1);
     reserve(a, bytes + shift + 1);
     char *data = where == AT_START ? a->low : where == AT_END ? a->high - bytes : a->low + shift;
     const char *from = margin_start(a, data), *to = margin_end(a, data + bytes);
     memset(data - (data - from), UNTOUCHED, (size_t)(to - from));
+    a->data = data;
+    a->end = data + bytes;
+    open_margins(a, 0);
     return data;
 }
 
-int arena_untouched(const arena *a, const char *data, size_t bytes) {
-    const char *to = margin_end(a, data + bytes);
-    for (const char *at = margin_start(a, data); at < to; at++)
-        if ((unsigned char)*at != UNTOUCHED) return 0;
-    return 1;
+int arena_untouched(const arena *a) {
+    const char *to = margin_end(a, a->end);
+    int untouched = 1;
+    open_margins(a, 1);
+    for (const char *at = margin_start(a, a->data); at < to; at++) untouched &= (unsigned char)*at == UNTOUCHED;
+    open_margins(a, 0);
+    return untouched;
 }

@@ -120,7 +120,7 @@ static void compute_targets(specimen *s) {
 }
 
 void specimen_draw(specimen *s) {
-    rng r = {s->seed};
+    rng r = rng_of(s->seed);
     const unsigned of_targets = 1u << GRAD | 1u << HESS | 1u << LOSS;
     make_room(s);
     if (s->is_prob || s->shape) s->outputs &= 1u << GRAD | 1u << LOSS;
@@ -180,7 +180,7 @@ static xn_dtype dtype_of(const specimen *s, int output) {
 }
 
 void specimen_prepare(specimen *s) {
-    rng r = {s->seed ^ 0x5ca1ab1e}; /* the same places for every ISA */
+    rng r = rng_of(s->seed ^ 0x5ca1ab1e); /* the same places for every ISA */
     xn_plane *planes[PLANES] = {&s->tile.grad, &s->tile.hess, &s->tile.prob, &s->tile.log_prob};
     s->tile.loss = s->tile.lse = NULL;
     if (s->in_place >= 0)

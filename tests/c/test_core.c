@@ -22,23 +22,9 @@ static void check_threads(problem *q, int all) {
     q->p.n_threads = 1;
 }
 
-/* Nor on the level, as long as it has FMA. */
-static void check_problem(problem *q, rng *r) {
-    problem_draw(q, r);
-    int fused = 0;
-    for (int i = 0; xn_isa_name(i); i++) {
-        if (!xn_isa_supported(i)) continue;
-        if (xn_set_isa(xn_isa_name(i)) != XN_OK || strcmp(xn_isa(), xn_isa_name(i)) != 0)
-            fail("cannot choose %s", xn_isa_name(i));
-        q->p.n_threads = 1;
-        problem_run(q, FIRST);
-        problem_check(q, is_fused(xn_isa()));
-        check_threads(q, !fused);
-        if (!is_fused(xn_isa())) continue;
-        if (fused) problem_compare(q, FIRST, BEST);
-        if (!fused) problem_keep(q, FIRST, BEST);
-        fused = 1;
-    }
+static void draw_operation(problem *q, rng *r, int64_t n) {
+    q->operation = (operation)rng_int(r, SOFTMAX, OPERATIONS - 1);
+    q->p.dtype = (xn_dtype)(n & 3);
 }
 
 /* Many small ones, for the combinations of options; then large enough for threads: both loop orders, one row
@@ -58,9 +44,10 @@ static void check_shapes(int times, rng *r) {
     for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++)
         for (int n = 0; n < times * shapes[i].times; n++) {
             q.p = (xn_problem){.outer = shapes[i].outer, .classes = shapes[i].classes, .inner = shapes[i].inner};
-            q.p.dtype = (xn_dtype)(n & 1);
-            q.is_prob = (int)rng_int(r, 0, 1);
-            check_problem(&q, r);
+            draw_operation(&q, r, n);
+            q.hostile = n % 4 == 3;
+            problem_draw(&q, r);
+            problem_run_all(&q, check_threads);
         }
 }
 
@@ -69,19 +56,22 @@ static void check_bad_labels(int times, rng *r) {
     static problem q;
     for (int n = 0; n < 40 * times; n++) {
         q.p = (xn_problem){.outer = 50 * rng_int(r, 1, 40), .classes = rng_int(r, 2, 120), .inner = rng_int(r, 1, 3)};
-        q.p.dtype = (xn_dtype)(n & 1);
-        q.is_prob = (int)rng_int(r, 0, 1);
+        do {
+            draw_operation(&q, r, n);
+        } while (q.operation == BINARY);
         q.force_labels = 1;
         q.forced_type = (xn_int_type)(n % 8);
         problem_draw(&q, r);
-        const int64_t row = problem_spoil(&q, r);
+        problem_spoil(&q, r);
+        int64_t label;
+        const int64_t row = problem_first_bad(&q, &label);
         for (int threads = 1; threads <= 8; threads *= 2) {
             q.p.n_threads = threads;
             const xn_status status = problem_call(&q);
             if (status != XN_BAD_LABEL) fail("status %d for a bad label", (int)status);
-            if (q.p.bad_row != row || q.p.bad_label != q.spoilt)
+            if (q.p.bad_row != row || q.p.bad_label != label)
                 fail("row %" PRId64 " with %" PRId64 ", not row %" PRId64 " with %" PRId64, q.p.bad_row, q.p.bad_label,
-                     row, q.spoilt);
+                     row, label);
             if (!problem_is_untouched(&q)) fail("something was written in spite of a bad label");
         }
         q.force_labels = 0;
@@ -252,7 +242,7 @@ static void check_collapse(int times, rng *r) {
 
 int main(int argc, char **argv) {
     const int times = argc > 1 ? atoi(argv[1]) : 1;
-    rng r = {argc > 2 ? strtoull(argv[2], NULL, 0) : 20240501};
+    rng r = rng_of(argc > 2 ? strtoull(argv[2], NULL, 0) : 20240501);
     printf("seed %" PRIu64 ", OpenMP %s, best instruction set %s\n", r.state, xn_has_openmp() ? "on" : "off", xn_isa());
     install_crash_handler();
     check_names();

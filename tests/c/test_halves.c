@@ -8,43 +8,7 @@
 #include <string.h>
 
 #include "field.h"
-
-/* Digits with the hidden one, least exponent of a normal number, bits of the mantissa in memory. */
-static const struct {
-    int digits, least, mantissa;
-    double largest;
-} formats[XN_DTYPES] = {[XN_FLOAT16] = {11, -14, 10, 65504.0}, [XN_BFLOAT16] = {8, -126, 7, 0x1.fep127}};
-
-/* The nearest value of the type, ties to even: by division, which is exact here, unlike the kernels' way. */
-static double rounded(xn_dtype half, double value) {
-    if (value == 0 || !isfinite(value)) return value;
-    const int exponent = ilogb(value) < formats[half].least ? formats[half].least : ilogb(value);
-    const double quantum = ldexp(1, exponent - formats[half].digits + 1), near = nearbyint(value / quantum) * quantum;
-    return fabs(near) > formats[half].largest ? copysign(INFINITY, value) : near;
-}
-
-/* The bits of a value that the type holds, and back. */
-static uint16_t bits_of(xn_dtype half, double value) {
-    const uint16_t sign = signbit(value) ? 0x8000 : 0, top = (uint16_t)(0x7fff >> formats[half].mantissa);
-    const double size = fabs(value), unit = ldexp(1, formats[half].least - formats[half].mantissa);
-    if (isnan(value)) return 0x7fff;
-    if (isinf(value)) return (uint16_t)(sign | top << formats[half].mantissa);
-    if (size < ldexp(1, formats[half].least)) return (uint16_t)(sign | (uint16_t)(size / unit));
-    const int exponent = ilogb(size);
-    const double mantissa = ldexp(size, formats[half].mantissa - exponent) - ldexp(1, formats[half].mantissa);
-    return (uint16_t)(sign | (exponent - formats[half].least + 1) << formats[half].mantissa | (int)mantissa);
-}
-
-static double value_of(xn_dtype half, uint16_t bits) {
-    const int mantissa = bits & ((1 << formats[half].mantissa) - 1);
-    const int biased = (bits & 0x7fff) >> formats[half].mantissa;
-    const int top = 0x7fff >> formats[half].mantissa;
-    const double sign = bits & 0x8000 ? -1 : 1;
-    if (biased == top) return mantissa ? NAN : sign * INFINITY;
-    const int exponent = biased == 0 ? formats[half].least : biased - 1 + formats[half].least;
-    const int hidden = biased == 0 ? 0 : 1 << formats[half].mantissa;
-    return sign * ldexp(hidden + mantissa, exponent - formats[half].mantissa);
-}
+#include "halves.h"
 
 /* A problem twice: [0] as float32, [1] as a half type. */
 enum { INPUT, TARGET, GRAD, HESS, PROB, LOG_PROB, PLANES };
@@ -92,8 +56,8 @@ static void place_plane(rng *r, int plane, xn_dtype half) {
 static void fill(rng *r, int plane, xn_dtype half, int positive) {
     FOR_EACH(i, j, k) {
         const double drawn = rng_normal(r) * (rng_chance(r, 2) ? 20 : 3);
-        const double value = rounded(half, positive ? (rng_chance(r, 10) ? 0 : exp(drawn) * 0.1) : drawn);
-        const uint16_t bits = bits_of(half, value);
+        const double value = half_rounded(half, positive ? (rng_chance(r, 10) ? 0 : exp(drawn) * 0.1) : drawn);
+        const uint16_t bits = half_bits(half, value);
         field_put(&twins[0].plane[plane], XN_FLOAT32, i, j, k, value);
         memcpy(field_at(&twins[1].plane[plane], i, j, k), &bits, sizeof bits);
     }
@@ -105,8 +69,8 @@ static void compare(int plane, xn_dtype half) {
         char *const at = field_at(&twins[1].plane[plane], i, j, k);
         memcpy(&bits, at, sizeof bits);
         memset(at, UNTOUCHED, sizeof bits);
-        const double wanted = rounded(half, field_take(&twins[0].plane[plane], XN_FLOAT32, i, j, k));
-        const double got = value_of(half, bits);
+        const double wanted = half_rounded(half, field_take(&twins[0].plane[plane], XN_FLOAT32, i, j, k));
+        const double got = half_value(half, bits);
         if (!(got == wanted || (isnan(got) && isnan(wanted))))
             fail("plane %d at (%ld, %ld, %ld) is %.9g, not %.9g", plane, (long)i, (long)j, (long)k, got, wanted);
     }
@@ -160,7 +124,7 @@ int main(int argc, char **argv) {
                                         {3, 20, 25},  {2, 130, 40},  {20, 113, 1},  {9, 1000, 1},
                                         {3, 2049, 1}, {2, 40000, 1}, {1, 140001, 1}};
     const int times = argc > 1 ? atoi(argv[1]) : 12;
-    rng r = {argc > 2 ? strtoull(argv[2], NULL, 0) : 1};
+    rng r = rng_of(argc > 2 ? strtoull(argv[2], NULL, 0) : 1);
     install_crash_handler();
     for (int isa = 0; xn_isa_name(isa); isa++) {
         if (!xn_isa_supported(isa)) continue;

@@ -61,7 +61,7 @@ static void compare_isas(const specimen *s) {
 /* A row's results depend on that row alone: one row of the tile again, without the others. */
 static void check_alone(specimen *s, xn_kernel *kernel) {
     if (s->in_place >= 0) return;
-    rng r = {s->seed};
+    rng r = rng_of(s->seed);
     const int64_t row = rng_int(&r, 0, s->rows - 1), size = s->dtype == XN_FLOAT32 ? 4 : 8;
     specimen_prepare(s);
     specimen_describe(s, "best, one row alone");
@@ -123,7 +123,7 @@ static int64_t least(int64_t a, int64_t b) {
 
 /* Tiles of one shape; for XN_SHAPE_FOCAL to `last`, of one of these. */
 static void drive_shapes(session *at, kernel_id id, int is_prob, int is_rows, int first, int last) {
-    rng r = {at->seed};
+    rng r = rng_of(at->seed);
     for (int dtype = XN_FLOAT32; dtype <= XN_FLOAT64; dtype++)
         for (int index = 0; class_count(index); index++)
             for (int i = 0; i < at->tiles; i++) {
@@ -164,7 +164,7 @@ static void drive_prob_ce_cols(session *at, kernel_id id) {
 }
 
 static void drive_binary(session *at, kernel_id id, int is_rows) {
-    rng r = {at->seed};
+    rng r = rng_of(at->seed);
     for (int dtype = XN_FLOAT32; dtype <= XN_FLOAT64; dtype++) {
         binary_kernels k = {id.name, names, isas, {NULL}};
         for (int isa = 0; isa < isas; isa++) k.kernel[isa] = kernel_of(tables[isa], id, (xn_dtype)dtype);
@@ -307,7 +307,7 @@ static void run_wide(specimen *s, stage last) {
 }
 
 static void drive_wide(session *at, kernel_id id, stage last) {
-    rng r = {at->seed};
+    rng r = rng_of(at->seed);
     for (int dtype = XN_FLOAT32; dtype <= XN_FLOAT64; dtype++)
         for (int64_t around = 0; around <= (MOST_SEGMENTS - 1) * (int64_t)XN_SEGMENT; around += XN_SEGMENT)
             for (int64_t distance = -2; distance <= 2; distance++) {

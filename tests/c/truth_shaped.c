@@ -8,13 +8,13 @@
  *   L          m - x, log S and their sum, a rounding each
  *   o^gamma    gamma times o's error; log and its product 8 h of |gamma log o|, the exponential 5 h
  *   f, w       two products more
- * Errors of terms are added up: terms of poly1 with a negative coefficient, and of KL, have both signs. */
+ * Errors of terms are added up: terms of poly1 with a negative coefficient, and of KL, have both signs. Where o is not
+ * known to a half, its power may be 0. Coefficients beyond 2^20 are not told, nor factors beyond 2^20 or
+ * below 2^-20. */
 #include <math.h>
 
 #include "kernels.h"
 #include "truth_parts.h"
-
-static const long double E = 0x1p-52L;
 
 /* What a class adds and its slope, with their errors. */
 typedef struct {
@@ -29,24 +29,48 @@ static shaped shape_class(const truth *t, long double h, long double p, long dou
                         size * p_error + 2 * h * (1 + size * p)};
     }
     if (c == 0) return (shaped){loss, loss_error, 1, 0};
-    if (o == 0) return (shaped){0, 0, 0, 0};
+    const long double vague = o_error > o / 2 ? powl(o + o_error, c) : 0; /* it may be 0, or so much more */
+    if (o == 0) return (shaped){0, vague * (loss + loss_error), 0, vague * (1 + 2 * c)};
     const long double power = powl(o, c), of_power = c * o_error / o + 8 * h * fabsl(c * logl(o)) + 5 * h;
     const long double part = p == 0 ? 0 : c * p * loss / o;
     const long double of_part = p == 0 ? 0 : p_error / p + loss_error / loss + o_error / o + 4 * h;
     const long double w = power * (1 + part);
-    return (shaped){power * loss, power * (loss * (of_power + 2 * h) + loss_error), w,
-                    w * (of_power + 3 * h) + power * part * of_part};
+    shaped s = {power * loss, power * (loss * (of_power + 2 * h) + loss_error), w,
+                w * (of_power + 3 * h) + power * part * of_part};
+    if (vague > 0) s.f_error += s.f + vague * loss, s.w_error += s.w + vague * (1 + 2 * c);
+    return s;
 }
 
 /* Errors of v = u w, of their sum V, and of V without one of them. */
 typedef struct {
-    long double mass, error;
+    mixed_sum sum;
     int64_t count; /* of targets that are not 0 */
+    freedom freedom;
 } shaped_mass;
 
 static long double of_v(const truth *t, const errors *e, int64_t c, shaped s) {
-    return t->u[c] * (s.w_error + s.w * (e->made + e->h)) + e->tiny;
+    return fabsl(t->u[c]) * (s.w_error + fabsl(s.w) * e->h + e->tiny) + target_error(t, e, c) * fabsl(s.w) + e->tiny;
 }
+
+static int is_told(const truth *t) {
+    const int small = t->alpha != 0 && fabs(t->alpha) < 0x1p-20;
+    return fabs(t->coefficient) <= 0x1p20 && fabs(t->alpha) <= 0x1p20 && !small;
+}
+
+static long double slope_weight(const truth *t) {
+    return (long double)t->weight * (long double)t->grad_scale * (long double)t->alpha;
+}
+
+/* Adds a class to the loss. What it multiplies may be infinite, where p is 0. */
+static void add_loss(mixed_sum *loss, const truth *t, const errors *e, int64_t c, shaped one) {
+    const long double error = target_error(t, e, c), many = (long double)(t->classes + 8) * E;
+    if (isinf(one.f) && is_vague(t, e, c)) loss->freedom = ANYTHING;
+    if (t->u[c] == 0) return;
+    mixed_add(loss, t->u[c] * one.f, isinf(one.f) ? 0 : fabsl(one.f) * (error + fabsl(t->u[c]) * many));
+    loss->error += (isinf(one.f) ? 0 : fabsl(t->u[c]) * (one.f_error + 4 * e->tiny)) + 4 * e->tiny;
+}
+
+/* From logits. */
 
 static shaped logit_class(const truth *t, const errors *e, const sums *s, int64_t c) {
     const int at_max = t->x[c] == s->max;
@@ -54,49 +78,55 @@ static shaped logit_class(const truth *t, const errors *e, const sums *s, int64_
     const long double rel = 2 * e->exp + e->sum + 3 * e->h, o = at_max ? others : 1 - p, distance = s->max - t->x[c];
     const long double loss = s->log_s + distance;
     const long double loss_error = s->log_error + e->h * (s->log_s + distance + loss) + e->tiny;
-    const long double o_error = at_max ? others * (rel + 8 * E) + e->underflow : p * rel + e->h * o;
+    const long double least = others < 0x1p-999L ? others : 0; /* counts as 0 */
+    const long double o_error = at_max ? others * (rel + 8 * E) + e->underflow + least : p * rel + e->h * o;
     return shape_class(t, e->h, p, p * rel + e->tiny, o, o_error, loss, loss_error);
 }
 
 static void logit_slope(truth *t, const errors *e, const sums *s, const shaped_mass *m, int64_t c, shaped one) {
-    const long double w = (long double)(t->weight * t->grad_scale * t->alpha), h = e->h;
+    const long double w = slope_weight(t), h = e->h;
     const long double p = t->plane[PROB][c].value / s->s, others = ((s->ties - 1) + s->rest) / s->s;
-    const long double rel = 2 * e->exp + e->sum + 5 * h, v = t->u[c] * one.w, own = of_v(t, e, c, one);
-    const long double mass = fabsl(m->mass), rounded = (h + (long double)t->classes * E) * mass;
+    const long double rel = 2 * e->exp + e->sum + 5 * h, v = t->u[c] == 0 ? 0 : t->u[c] * one.w;
+    const long double own = of_v(t, e, c, one), mass = m->sum.value, size = m->sum.size;
+    const long double rounded = h * fabsl(mass) + (long double)t->classes * E * size;
     const int alone = m->count == (t->u[c] != 0), at_max = t->x[c] == s->max;
     long double slope, bound;
     if (at_max && others < 0.5L) { /* (V - v) - V others: where v is all of V, the first is exactly 0 */
-        slope = (m->mass - v) - m->mass * others;
-        bound = alone ? 0 : m->error - own + 2 * rounded + 2 * h * fabsl(v);
-        bound += others * (mass * rel + m->error + rounded) + mass * e->underflow;
+        slope = (mass - v) - mass * others;
+        bound = alone ? 0 : m->sum.error - own + 2 * rounded + 2 * h * fabsl(v);
+        bound += others * (size * rel + m->sum.error + rounded) + size * e->underflow;
     } else {
-        slope = m->mass * p - v;
-        bound = p * (mass * rel + m->error + rounded) + own + 2 * h * fabsl(v);
+        slope = mass * p - v;
+        bound = p * (size * rel + m->sum.error + rounded) + own + 2 * h * fabsl(v);
     }
-    const long double least = isinf(t->x[c]) && t->u[c] == 0 ? 0 : e->tiny * (3 + fabsl(w) * (2 + mass));
-    t->plane[GRAD][c] = (expected){w * slope, fabsl(w) * (bound + 3 * h * fabsl(slope)) + least, 0};
+    bound += t->scale_error * fabsl(slope);
+    const long double least = isinf(t->x[c]) && t->u[c] == 0 ? 0 : e->tiny * (3 + fabsl(w) * (2 + size));
+    expected *grad = &t->plane[GRAD][c];
+    *grad = within(w * slope, fabsl(w) * (bound + 3 * h * fabsl(slope)) + least + lost(e, w, 2 * size));
+    grad->freedom = m->freedom ? m->freedom : slope_freedom(e, w, mass, size);
 }
 
 void truth_shaped_softmax(truth *t) {
     const errors e = errors_of(t);
     const sums s = sum_row(t, &e);
     if (isnan(s.s) || t->dropped) {
-        undefined(t);
+        undefined(t, &e);
         return;
     }
-    const long double weight = (long double)(t->weight * t->alpha);
-    long double loss = 0, bound = 0;
-    shaped_mass m = {0};
+    mixed_sum loss = {.freedom = is_told(t) ? NOTHING_ELSE : ANYTHING};
+    shaped_mass m = {.freedom = loss.freedom};
     for (int64_t c = 0; c < t->classes; c++) {
-        if (t->u[c] == 0) continue;
+        if (t->u[c] == 0 && !is_vague(t, &e, c)) continue;
         const shaped one = logit_class(t, &e, &s, c);
-        loss += t->u[c] * one.f;
-        bound += t->u[c] * (one.f_error + fabsl(one.f) * (e.made + (long double)(t->classes + 8) * E) + 4 * e.tiny);
-        m.mass += t->u[c] * one.w;
-        m.error += of_v(t, &e, c, one);
+        const long double v = t->u[c] == 0 ? 0 : t->u[c] * one.w;
+        add_loss(&loss, t, &e, c, one);
+        if (isfinite(one.f) && one.f > 28 * e.most) loss.freedom = ANYTHING; /* next to the largest number */
+        if (fabsl(t->u[c]) > e.most) loss.freedom = m.freedom = ANYTHING; /* times 0, may be */
+        mixed_add(&m.sum, v, of_v(t, &e, c, one));
         m.count++;
     }
-    t->loss = (expected){weight * loss, fabsl(weight) * bound, 0};
+    if (!isnan(m.sum.size) && !(m.sum.size * 1024 <= e.most)) loss.freedom = m.freedom = ANYTHING;
+    t->loss = weighted_loss(loss, (long double)t->weight * (long double)t->alpha);
     for (int64_t c = 0; c < t->classes; c++) logit_slope(t, &e, &s, &m, c, logit_class(t, &e, &s, c));
 }
 
@@ -118,66 +148,82 @@ static shaped prob_class(const truth *t, const errors *e, const scale *s, clippe
 }
 
 static void prob_slope(truth *t, const errors *e, const scale *s, const shaped_mass *m, long double unsure, int64_t c) {
-    const long double w = (long double)(t->weight * t->grad_scale * t->alpha), h = e->h;
-    const clipped y = clip(t, t->x[c], s->sum, s->of_clip);
+    const long double w = slope_weight(t), h = e->h, size = fabsl(w);
+    const clipped y = clip(t, e, t->x[c], s->sum, s->of_clip);
     long double unfused;
     const shaped one = prob_class(t, e, s, y, &unfused);
-    const long double v = t->u[c] * one.w, base = w * m->mass / s->sum, other = w * v / t->x[c];
-    const long double own = y.inside ? other : 0;
-    long double error = fabsl(w / s->sum) * (m->error + (long double)t->classes * E * fabsl(m->mass));
-    error += fabsl(base) * 4 * h + 2 * h * fabsl(base - own);
-    if (y.inside || y.unsure) error += fabsl(w / t->x[c]) * of_v(t, e, c, one) + fabsl(other) * 4 * h;
-    error += 2 * (w * unsure / s->sum + (y.unsure ? fabsl(other) : 0)) + e->tiny * (2 + fabsl(w));
-    const long double rough = fabsl(w) * unfused * (fabsl(m->mass) / s->sum + (own != 0 ? t->u[c] / t->x[c] : 0));
-    t->plane[GRAD][c] = (expected){base - own, error, rough};
+    const long double v = t->u[c] == 0 ? 0 : t->u[c] * one.w, base = w * m->sum.value / s->sum;
+    const long double quotient = v == 0 ? 0 : v / t->x[c], other = w * quotient, own = y.inside ? other : 0;
+    const long double all = (long double)t->classes * E * m->sum.size;
+    long double error = size / s->sum * (m->sum.error + all) + fabsl(base) * (4 * h + s->of_sum);
+    error += 2 * h * fabsl(base - own) + t->scale_error * (fabsl(base) + fabsl(own));
+    error += fabsl(w) < e->normal ? fabsl(base) : 0; /* a weight of 0 drops it all */
+    if (y.inside || y.unsure)
+        error += size / fabsl(t->x[c]) * of_v(t, e, c, one) + fabsl(other) * 4 * h + lost(e, w, quotient);
+    error += 2 * (size * unsure / s->sum + (y.unsure ? fabsl(other) : 0)) + e->tiny * (2 + size);
+    expected *grad = &t->plane[GRAD][c];
+    *grad = within(base - own, error);
+    grad->unfused = size * unfused * (m->sum.size / s->sum + (own != 0 ? fabsl(t->u[c] / t->x[c]) : 0));
+    grad->freedom = m->freedom ? m->freedom : slope_freedom(e, w, m->sum.value, m->sum.size);
+    const int large = !(fabsl(quotient) <= e->most) && !isnan(quotient);
+    if (y.subnormal || (large && (y.inside || y.unsure)) || fabsl(base) > e->most) grad->freedom = ANYTHING;
 }
 
 static void shaped_quotients(truth *t, const errors *e) {
-    scale s = {0};
-    for (int64_t c = 0; c < t->classes; c++) s.sum += t->x[c];
-    if (isnan(s.sum) || s.sum == 0) {
-        undefined(t);
-        return;
-    }
-    s.of_sum = (long double)(t->classes + 4) * E;
-    s.of_clip = e->h + s.of_sum;
-    const long double weight = (long double)(t->weight * t->alpha);
-    long double loss = 0, bound = 0, rough = 0, unsure = 0, unfused;
-    shaped_mass m = {0};
+    const prob_sum sum = sum_probabilities(t, e);
+    if (!sum.has_quotients) return;
+    const scale s = {sum.value, sum.error, e->h + sum.error};
+    mixed_sum loss = {.freedom = is_told(t) ? NOTHING_ELSE : ANYTHING};
+    shaped_mass m = {.freedom = loss.freedom};
+    long double rough = 0, unsure = 0, unfused;
     for (int64_t c = 0; c < t->classes; c++) {
-        const clipped y = clip(t, t->x[c], s.sum, s.of_clip);
+        const clipped y = clip(t, e, t->x[c], s.sum, s.of_clip);
         const shaped one = prob_class(t, e, &s, y, &unfused);
-        loss += t->u[c] * one.f;
-        bound += t->u[c] * (one.f_error + fabsl(one.f) * (e->made + (long double)(t->classes + 8) * E) + 4 * e->tiny);
-        rough += t->u[c] * unfused;
-        if (y.unsure) unsure += t->u[c] * fabsl(one.w);
-        if (!y.inside) continue;
-        m.mass += t->u[c] * one.w;
-        m.error += of_v(t, e, c, one);
+        const int counts = t->u[c] != 0 || is_vague(t, e, c);
+        if (counts && y.subnormal) loss.freedom = m.freedom = ANYTHING;
+        add_loss(&loss, t, e, c, one);
+        rough += fabsl(t->u[c]) * unfused;
+        if (y.unsure) unsure += fabsl(t->u[c] * one.w);
+        if (y.inside || isnan(t->u[c])) mixed_add(&m.sum, t->u[c] == 0 ? 0 : t->u[c] * one.w, of_v(t, e, c, one));
+        if (fabsl(t->u[c]) > e->most) loss.freedom = m.freedom = ANYTHING;
     }
-    t->loss = (expected){weight * loss, fabsl(weight) * bound, fabsl(weight) * rough};
+    if (!isnan(m.sum.size) && !(m.sum.size * 1024 <= e->most)) loss.freedom = m.freedom = ANYTHING;
+    t->loss = weighted_loss(loss, (long double)t->weight * (long double)t->alpha);
+    t->loss.unfused = fabsl((long double)t->weight * (long double)t->alpha) * rough;
     for (int64_t c = 0; c < t->classes; c++) prob_slope(t, e, &s, &m, unsure, c);
 }
 
-/* log(t / p) errs by 10 h of itself, and where it is clipped by the rounding of epsilon. */
+/* log(t / p) errs by 10 h of itself, and where it is clipped by the rounding of epsilon. Between 0 and the normal
+ * numbers it is not told. */
 static void divergence(truth *t, const errors *e) {
-    const long double h = e->h, low = (long double)t->epsilon, weight = (long double)(t->weight * t->alpha);
-    long double loss = 0, bound = 0, rough = 0;
+    const long double h = e->h, low = (long double)t->epsilon, weight = (long double)t->weight * (long double)t->alpha;
+    const long double w = slope_weight(t);
+    mixed_sum loss = {.freedom = is_told(t) ? NOTHING_ELSE : ANYTHING};
+    long double rough = 0;
     for (int64_t c = 0; c < t->classes; c++) {
-        const long double u = t->u[c], p = t->x[c], w = weight * (long double)t->grad_scale;
-        const long double a = u < low ? low : u > 1 ? 1 : u, b = p < low ? low : p > 1 ? 1 : p;
-        const long double f = a * logl(a / b), rounded = (u < low) + (p < low) > 0 ? 2 * h : 0;
-        loss += f;
-        bound += a * rounded + fabsl(f) * (10 * h + rounded + (long double)(t->classes + 8) * E) + 4 * e->tiny;
+        const long double u = t->u[c], p = t->x[c];
+        const long double a = u < low ? low : u > 1 ? 1 : u, b = p < low ? low : p > 1 ? 1 : p + 0.0L;
+        const long double apart = fabsl(a - b) < b / 2 ? log1pl((a - b) / b) : logl(a / b);
+        const long double f = a == 0 ? 0 : a * apart, rounded = (u < low) + (p < low) > 0 ? 2 * h : 0;
+        const int coarse = low > 0 && low < e->normal && p >= 0 && p < 2 * e->normal;
+        const int vague = coarse || (a > 0 && a < 2 * e->normal) || (a > 0 && b > 0 && b < 2 * e->normal);
+        if (vague) loss.freedom = ANYTHING;
+        mixed_add(&loss, f, isinf(f) ? 0 : a * rounded + fabsl(f) * (10 * h + rounded + (long double)(t->classes + 8) * E));
+        loss.error += 4 * e->tiny;
         rough += 4 * h * a;
-        const int inside = p >= low && p <= 1, unsure = fabsl(p - low) <= 2 * h * low;
-        const long double slope = -w * a / p;
-        t->plane[GRAD][c] = (expected){isnan(p) ? p
-                                       : inside ? slope
-                                                : 0,
-                                       fabsl(slope) * (6 * h + rounded + (unsure ? 1 : 0)) + 2 * e->tiny, 0};
+        const int inside = !(p < low || p > 1), unsure = fabsl(p - low) <= 2 * h * low;
+        const long double quotient = a == 0 ? 0 : a / p, slope = -w * quotient;
+        const long double error = fabsl(slope) * (6 * h + rounded + t->scale_error + (unsure ? 1 : 0));
+        expected *grad = &t->plane[GRAD][c];
+        *grad = within(inside ? slope : 0, (inside || unsure ? error + lost(e, w, quotient) : 0) + 2 * e->tiny);
+        grad->freedom = slope_freedom(e, w, isnan(quotient) && inside ? quotient : 1, 1);
+        const int large = !(fabsl(quotient) <= e->most) && !isnan(quotient);
+        if (!inside && isnan(w)) grad->freedom = ANYTHING;
+        if (vague || ((inside || unsure) && large)) grad->freedom = ANYTHING;
+        if (!is_told(t)) grad->freedom = ANYTHING;
     }
-    t->loss = (expected){weight * loss, fabsl(weight) * bound, fabsl(weight) * rough};
+    t->loss = weighted_loss(loss, weight);
+    t->loss.unfused = fabsl(weight) * rough;
 }
 
 void truth_shaped_prob(truth *t) {

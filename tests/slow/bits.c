@@ -179,7 +179,7 @@ static void run_shape(int64_t rows, int64_t classes, int threads) {
     for (int i = 0; i < ARRAYS; i++) d.bytes[i] = allocate((i == CLASS_WEIGHT ? classes : count) * 8);
     for (int i = 0; i < 4; i++) {
         const int is_prob = i & 1;
-        rng r = {(uint64_t)(rows * 1000003 + classes * 4 + i)};
+        rng r = rng_of((uint64_t)(rows * 1000003 + classes * 4 + i));
         d.dtype = i & 2 ? XN_FLOAT64 : XN_FLOAT32;
         draw_inputs(&d, &r, is_prob);
         for (int layout = 0; layout < 3; layout++)
