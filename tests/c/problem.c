@@ -100,9 +100,10 @@ void problem_compare(const problem *q, result one, result other) {
     }
 }
 
-/* What has the bits of what was checked needs no check of its own. */
+/* Of those that have the same bits, one is checked. */
 void problem_run_all(problem *q, void (*also)(problem *q, int first)) {
-    int known = 0;
+    outcome outcomes[2];
+    int known = 0, count = 0;
     for (int i = 0; xn_isa_name(i); i++) {
         if (!xn_isa_supported(i)) continue;
         if (xn_set_isa(xn_isa_name(i)) != XN_OK || strcmp(xn_isa(), xn_isa_name(i)) != 0)
@@ -110,13 +111,12 @@ void problem_run_all(problem *q, void (*also)(problem *q, int first)) {
         const int fused = is_fused(xn_isa());
         q->p.n_threads = 1;
         problem_run(q, FIRST);
-        if (fused && known) {
-            problem_compare(q, FIRST, BEST);
-        } else {
-            problem_check(q, fused);
-        }
+        if (fused && known) problem_compare(q, FIRST, BEST);
         if (also) also(q, !known);
-        if (fused && !known) problem_keep(q, FIRST, BEST);
+        if (fused && known) continue;
+        if (fused) problem_keep(q, FIRST, BEST);
+        outcomes[count++] = (outcome){xn_isa(), fused ? BEST : FIRST, fused};
         known |= fused;
     }
+    problem_check(q, outcomes, count);
 }

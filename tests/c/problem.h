@@ -38,8 +38,15 @@ void problem_draw(problem *q, rng *r);
 xn_status problem_call(problem *q); /* outputs are prepared first */
 void problem_run(problem *q, result into);
 void problem_keep(problem *q, result from, result into);
-void problem_check(problem *q, int fused);
 void problem_compare(const problem *q, result one, result other);
+
+/* Holds the results of some instruction sets against the truth. */
+typedef struct {
+    const char *isa;
+    result kept;
+    int fused;
+} outcome;
+void problem_check(problem *q, const outcome *outcomes, int count);
 
 /* Runs on every instruction set that there is: those with a fused multiply-add have the same bits, and all are near the
  * truth. `also`, unless NULL, is called after each run, with what is in FIRST; `first` for the best instruction set. */

@@ -15,11 +15,13 @@ static const long double E = 0x1p-52L, MOST = 0x1p1020L; /* as in truth.c */
 /* A sum of results. Infinities of both signs do not add up to anything that can be told. */
 typedef struct {
     mixed_sum sum;
+    long double unfused;
     int up, down, unsure; /* whether a term is or may be plus or minus infinity; and whether one only may */
 } total;
 
 static void add(total *t, expected e) {
     mixed_add(&t->sum, e.value, e.bound);
+    t->unfused += e.unfused;
     if (e.freedom == ANYTHING) t->sum.freedom = ANYTHING;
     if (e.freedom != OR_INFINITE && !isinf(e.value)) return;
     t->up |= e.value >= 0;
@@ -30,6 +32,7 @@ static void add(total *t, expected e) {
 /* Each term added errs by E of the sizes of all. */
 static expected total_of(const total *t, int64_t terms) {
     expected e = within(t->sum.value, t->sum.error + (long double)(terms + 8) * E * t->sum.size);
+    e.unfused = t->unfused;
     e.freedom = sum_freedom(&t->sum);
     if (e.freedom == NOTHING_ELSE && t->unsure) e.freedom = OR_INFINITE;
     if (isinf(e.value) || (isnan(e.value) && !t->unsure)) e.freedom = t->sum.freedom;
@@ -40,7 +43,8 @@ static expected total_of(const total *t, int64_t terms) {
 /* What a check works with, for one row after the other. */
 typedef struct {
     problem *q;
-    int fused;
+    const outcome *outcomes;
+    int count;
     long double divisor, divisor_error; /* what the sum of the losses is divided by, and its relative error */
     double grad_scale;
     long double *x, *u, *u_error;
@@ -137,8 +141,22 @@ static freedom derivative_freedom(const check *k, int output, freedom own) {
     return (output == GRAD || output == HESS) && !divides(k) ? ANYTHING : own;
 }
 
-static void check_row(check *k, int64_t row, expected loss, expected lse) {
+static void check_value(check *k, int output, int64_t row, int64_t c, expected e, xn_dtype dtype) {
     problem *q = k->q;
+    double ratio;
+    for (int i = 0; i < k->count; i++) {
+        const outcome *o = k->outcomes + i;
+        const double got = q->values[o->kept][output][row * width_of(q, output) + c];
+        q->checked++;
+        q->told += e.freedom != ANYTHING && !isinf(e.bound);
+        if (is_expected(got, e, dtype, o->fused, &ratio)) continue;
+        fail("%s: %s of row %" PRId64 ", class %" PRId64 " is %.17g, not %.20Lg; bound %.3Lg, label %" PRId64, o->isa,
+             names[output], row, c, got, e.value, e.bound, q->label[row]);
+    }
+}
+
+static void check_row(check *k, int64_t row, expected loss, expected lse) {
+    const problem *q = k->q;
     for (int output = 0; output < OUTPUTS; output++) {
         if (!wants(q, output)) continue;
         const int64_t width = width_of(q, output);
@@ -147,17 +165,10 @@ static void check_row(check *k, int64_t row, expected loss, expected lse) {
         /* What the compute type cannot hold is infinite, whatever it is stored in. */
         const xn_dtype narrow = of_row && real_of(q->p.dtype) == XN_FLOAT32 ? XN_FLOAT32 : dtype;
         for (int64_t c = 0; c < width; c++) {
-            double ratio;
             expected e = output == LOSS ? loss : output == LSE ? lse : k->plane[output][c];
             if (of_row || is_half(dtype)) e = stored(e, dtype);
             e.freedom = derivative_freedom(k, output, e.freedom);
-            const double got = q->values[FIRST][output][row * width + c];
-            q->checked++;
-            q->told += e.freedom != ANYTHING && !isinf(e.bound);
-            if (is_expected(got, e, narrow, k->fused, &ratio)) continue;
-            fail("%s: %s of row %" PRId64 ", class %" PRId64 " is %.17g, not %.20Lg; bound %.3Lg, label %" PRId64,
-                 xn_isa(), names[output], row, c, got, e.value, e.bound, q->label[row]);
-            return;
+            check_value(k, output, row, c, e, narrow);
         }
     }
 }
@@ -172,7 +183,6 @@ static void check_softmax(check *k, int64_t row) {
     }
     check_row(k, row, t.loss, t.lse);
     if (!t.u) return;
-    if (!k->fused) t.loss.bound += t.loss.unfused;
     add(&k->total, t.loss);
 }
 
@@ -229,24 +239,29 @@ static void check_reduced(const check *k) {
     double ratio;
     expected e = total_of(&k->total, q->rows);
     e.bound = (e.bound + k->divisor_error * fabsl(e.value)) / fabsl(k->divisor) + (long double)0x1p-1074;
+    e.unfused /= fabsl(k->divisor);
     e.value /= k->divisor;
     if (fabsl(e.value) > MOST && e.freedom == NOTHING_ELSE) e.freedom = OR_INFINITE;
     if (!divides(k)) e.freedom = ANYTHING;
     if (isnan(k->divisor)) e = within(k->divisor, 0);
     if (k->divisor == 0 && divides(k)) e = within(0, 0);
-    if (!is_expected(q->reduced[FIRST], e, XN_FLOAT64, 1, &ratio))
-        fail("%s: reduced to %.17g, not %.20Lg; bound %.3Lg", xn_isa(), q->reduced[FIRST], e.value, e.bound);
+    for (int i = 0; i < k->count; i++) {
+        const outcome *o = k->outcomes + i;
+        if (!is_expected(q->reduced[o->kept], e, XN_FLOAT64, o->fused, &ratio))
+            fail("%s: reduced to %.17g, not %.20Lg; bound %.3Lg", o->isa, q->reduced[o->kept], e.value, e.bound);
+    }
 }
 
-void problem_check(problem *q, int fused) {
+void problem_check(problem *q, const outcome *outcomes, int count) {
     if (!is_long_double_whole()) {
-        for (int output = 0; output < OUTPUTS; output++)
-            if (q->outputs >> output & 1)
-                use_values(q->values[FIRST][output], q->rows * (output < PLANES ? q->p.classes : 1));
+        for (int i = 0; i < count; i++)
+            for (int output = 0; output < OUTPUTS; output++)
+                if (q->outputs >> output & 1)
+                    use_values(q->values[outcomes[i].kept][output], q->rows * (output < PLANES ? q->p.classes : 1));
         return;
     }
     const int64_t classes = q->p.classes;
-    check k = {.q = q, .fused = fused};
+    check k = {.q = q, .outcomes = outcomes, .count = count};
     long double *numbers = resized(NULL, 3 * classes, sizeof *numbers);
     expected *planes = resized(NULL, OUTPUTS * classes, sizeof *planes);
     k.x = numbers, k.u = numbers + classes, k.u_error = numbers + 2 * classes;

@@ -55,8 +55,8 @@ void drop(truth *t) {
 /* A weight that is 0 in the type that gradients are computed in drops them. */
 void undefined(truth *t, const errors *e) {
     const expected nan = within((long double)NAN, 0);
-    const long double factor = t->shape ? (long double)t->alpha : 1;
-    const long double w = fabsl(factor * (long double)t->weight * (long double)t->grad_scale);
+    const int scaled_down = t->shape && fabs(t->alpha) < 0x1p-20;
+    const long double w = scaled_down ? 0 : fabsl((long double)t->weight * (long double)t->grad_scale);
     t->loss = t->lse = nan;
     for (int plane = 0; plane < PLANES; plane++) set_plane(t, plane, nan);
     if (w < e->normal) set_plane(t, GRAD, (expected){.freedom = ANYTHING});
@@ -108,6 +108,7 @@ expected weighted_loss(mixed_sum sum, long double weight) {
 freedom slope_freedom(const errors *e, long double weight, long double mass, long double size) {
     if (isnan(mass) || isnan(weight)) return fabsl(weight) < e->normal ? ANYTHING : NOTHING_ELSE;
     const long double w = fabsl(weight);
+    if (w == 0) return ANYTHING; /* it underflowed, or was divided by infinity: 0 times what may not fit */
     return w <= e->most && size <= e->most && w * size <= e->most ? NOTHING_ELSE : ANYTHING;
 }
 

@@ -82,7 +82,8 @@ static sum slope_of(const truth_element *e, const pair *f) {
 }
 
 /* The focal form of a loss and its slope; returns how many half ulps of float64 the power errs by. */
-static long double focus(const truth_element *e, const pair *f, sum *loss, sum *slope) {
+static long double focus(const truth_element *e, const pair *f, sum *loss, sum *slope, long double *lost) {
+    const long double plain = loss->value;
     const long double g = (long double)e->coefficient, a = (long double)e->alpha, x = (long double)e->x;
     const long double clamped = x < 0 ? 0 : x > 1 ? 1 : x;
     const long double p = from_logits(e) ? 1 / (1 + expl(-x)) : clamped;
@@ -91,11 +92,14 @@ static long double focus(const truth_element *e, const pair *f, sum *loss, sum *
     const long double factor = (g == 0 ? 1 : powl(m, g)) * balance;
     const long double turn = from_logits(e) ? (isinf(x) ? 0 : p * other / (m == 0 ? 1 : m)) : 1 / m;
     const long double steep = m == 0 && !from_logits(e) ? g * powl(0, g - 1) * balance : factor * g * turn;
-    const long double bend = g == 0 || turn == 0 ? 0 : steep * (f->v - f->u) * loss->value;
+    const long double bend = g == 0 || turn == 0 ? 0 : steep * (f->v - f->u) * plain;
     slope->value = product(factor, slope->value) + bend;
-    slope->size = fabsl(product(factor, slope->size)) + (bend == 0 ? 0 : fabsl(steep * (f->u + f->v) * loss->value));
+    slope->size = fabsl(product(factor, slope->size)) + (bend == 0 ? 0 : fabsl(steep * (f->u + f->v) * plain));
     loss->value = product(factor, loss->value);
     loss->size = fabsl(product(factor, loss->size));
+    /* The slope of the power is the power over m: what underflows there is as much larger. */
+    if (!from_logits(e) && m > 0) *lost = fabsl(g * balance * (f->v - f->u) * plain) * (long double)0x1p-1022 / m;
+    if (isinf(plain) && fabsl(factor) < 0x1p-1000L) *lost = (long double)INFINITY; /* 0 times infinity, may be */
     return g == 0 || !(m > 0) ? 0 : g * (1 + fabsl(logl(m)));
 }
 
@@ -133,22 +137,23 @@ void truth_binary(truth_element *e) {
     }
     const pair f = factors(e);
     const double t = e->target;
-    long double yes, no, power = 0;
+    long double yes, no, power = 0, lost = 0;
     logs(e, &yes, &no);
     sum loss = {product(f.u, yes) + product(f.v, no), product(f.u_size, yes) + product(f.v_size, no)};
     sum slope = slope_of(e, &f);
-    if (is_focal(e)) power = focus(e, &f, &loss, &slope);
+    if (isnan(x) && (is_focal(e) || from_logits(e))) loss = slope = (sum){x, x};
+    if (is_focal(e) && !isnan(x)) power = focus(e, &f, &loss, &slope, &lost);
     const int told = !is_focal(e) || (!(t < 0 || t > 1) && power < 0x1p40L && fabs(e->alpha) < 0x1p20);
     const long double ulps = 24 + 4 * power * 0x1p-53L / k.h;
     e->loss = about(e, loss.value, loss.size, ulps);
     e->grad = scaled(e, &f, slope, ulps);
     /* exp may be no normal number, though its product with a target is. */
     const long double largest = fabsl(e->scale) * (f.u_size + f.v_size);
-    const long double lost = from_logits(e) ? k.tiny * 0x1p-29L * largest : 0;
-    e->grad.bound += lost;
+    const long double small = from_logits(e) ? k.tiny * 0x1p-29L * largest : 0;
+    e->grad.bound += small + (lost == 0 ? 0 : lost * fabsl(e->scale));
     e->hess = scaled(e, &f, (sum){(f.u + f.v) * p * other, (f.u_size + f.v_size) * p * other}, ulps);
-    e->hess.bound += lost;
-    if (!told) e->loss.freedom = e->grad.freedom = ANYTHING;
+    e->hess.bound += small;
+    if (!told || isinf(lost)) e->loss.freedom = e->grad.freedom = ANYTHING;
     /* A factor below the normal numbers has lost digits, if it is not 0 at all. */
     const int vague = (f.u != 0 && fabsl(f.u) < 2 * k.normal) || (f.v != 0 && fabsl(f.v) < 2 * k.normal);
     if (vague && (!from_logits(e) || isinf(x))) e->loss.freedom = e->grad.freedom = ANYTHING;

@@ -97,7 +97,8 @@ static void prob_dense(truth *t, const errors *e, const prob_sum *s) {
     const long double w = (long double)t->weight * (long double)t->grad_scale, size = fabsl(w), h = e->h;
     const prob_mass m = dense_loss(t, e, s);
     const long double base = w * m.mass.value / s->value, of_clip = h + s->error;
-    const long double of_base = size * m.mass.error / s->value + fabsl(base) * (s->error + 3 * h);
+    const long double lost64 = fabsl(w * m.mass.value) < (long double)0x1p-1022 ? 0x1p-1073L / s->value : 0;
+    const long double of_base = size * m.mass.error / s->value + fabsl(base) * (s->error + 3 * h) + lost64;
     for (int64_t c = 0; c < t->classes; c++) {
         const clipped y = clip(t, e, t->x[c], s->value, of_clip);
         const long double target = t->u[c], vague = target_error(t, e, c);

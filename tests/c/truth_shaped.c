@@ -9,7 +9,8 @@
  *   o^gamma    gamma times o's error; log and its product 8 h of |gamma log o|, the exponential 5 h
  *   f, w       two products more
  * Errors of terms are added up: terms of poly1 with a negative coefficient, and of KL, have both signs. Where o is not
- * known to a half, its power may be 0. Coefficients beyond 2^20 are not told. */
+ * known to a half, its power may be 0. Coefficients beyond 2^20 are not told, nor factors beyond 2^20 or
+ * below 2^-20. */
 #include <math.h>
 
 #include "kernels.h"
@@ -52,7 +53,8 @@ static long double of_v(const truth *t, const errors *e, int64_t c, shaped s) {
 }
 
 static int is_told(const truth *t) {
-    return fabs(t->coefficient) <= 0x1p20 && fabs(t->alpha) <= 0x1p20;
+    const int small = t->alpha != 0 && fabs(t->alpha) < 0x1p-20;
+    return fabs(t->coefficient) <= 0x1p20 && fabs(t->alpha) <= 0x1p20 && !small;
 }
 
 static long double slope_weight(const truth *t) {
@@ -76,7 +78,8 @@ static shaped logit_class(const truth *t, const errors *e, const sums *s, int64_
     const long double rel = 2 * e->exp + e->sum + 3 * e->h, o = at_max ? others : 1 - p, distance = s->max - t->x[c];
     const long double loss = s->log_s + distance;
     const long double loss_error = s->log_error + e->h * (s->log_s + distance + loss) + e->tiny;
-    const long double o_error = at_max ? others * (rel + 8 * E) + e->underflow : p * rel + e->h * o;
+    const long double least = others < 0x1p-999L ? others : 0; /* counts as 0 */
+    const long double o_error = at_max ? others * (rel + 8 * E) + e->underflow + least : p * rel + e->h * o;
     return shape_class(t, e->h, p, p * rel + e->tiny, o, o_error, loss, loss_error);
 }
 
@@ -199,7 +202,7 @@ static void divergence(truth *t, const errors *e) {
     long double rough = 0;
     for (int64_t c = 0; c < t->classes; c++) {
         const long double u = t->u[c], p = t->x[c];
-        const long double a = u < low ? low : u > 1 ? 1 : u, b = p < low ? low : p > 1 ? 1 : p;
+        const long double a = u < low ? low : u > 1 ? 1 : u, b = p < low ? low : p > 1 ? 1 : p + 0.0L;
         const long double apart = fabsl(a - b) < b / 2 ? log1pl((a - b) / b) : logl(a / b);
         const long double f = a == 0 ? 0 : a * apart, rounded = (u < low) + (p < low) > 0 ? 2 * h : 0;
         const int coarse = low > 0 && low < e->normal && p >= 0 && p < 2 * e->normal;
@@ -214,7 +217,7 @@ static void divergence(truth *t, const errors *e) {
         const long double error = fabsl(slope) * (6 * h + rounded + t->scale_error + (unsure ? 1 : 0));
         expected *grad = &t->plane[GRAD][c];
         *grad = within(inside ? slope : 0, (inside || unsure ? error + lost(e, w, quotient) : 0) + 2 * e->tiny);
-        grad->freedom = slope_freedom(e, w, isnan(quotient) ? quotient : 1, 1);
+        grad->freedom = slope_freedom(e, w, isnan(quotient) && inside ? quotient : 1, 1);
         const int large = !(fabsl(quotient) <= e->most) && !isnan(quotient);
         if (!inside && isnan(w)) grad->freedom = ANYTHING;
         if (vague || ((inside || unsure) && large)) grad->freedom = ANYTHING;

@@ -5,7 +5,7 @@
 #include "../c/problem.h"
 #include "fuzz.h"
 
-enum { ELEMENTS = 300, MANY = 3000, LONG_ROW = 5000 };
+enum { ELEMENTS = 100, MANY = 2000, LONG_ROW = 5000 };
 
 static problem q;
 
@@ -18,9 +18,9 @@ static int64_t least(int64_t a, int64_t b) {
 static void draw_sizes(xn_problem *p, rng *r) {
     const int kind = (int)rng_int(r, 0, 255);
     p->classes = rng_int(r, 1, kind < 160 ? 24 : 140);
-    if (kind >= 248) p->classes = rng_int(r, 113, LONG_ROW);
-    if (kind == 255 && rng_chance(r, 2)) p->classes = 65536 + rng_int(r, 1, 300);
-    const int64_t most = (kind >= 240 ? MANY : ELEMENTS) / p->classes + 1;
+    if (kind >= 254) p->classes = rng_int(r, 113, LONG_ROW);
+    if (kind == 255 && rng_chance(r, 1)) p->classes = 65536 + rng_int(r, 1, 300);
+    const int64_t most = (kind >= 253 ? MANY : ELEMENTS) / p->classes + 1;
     p->outer = rng_int(r, kind < 4 ? 0 : 1, least(most, 200));
     p->inner = rng_chance(r, 60) ? 1 : rng_int(r, kind < 4 ? 0 : 1, least(most / (p->outer + 1) + 1, 200));
 }
