@@ -28,13 +28,13 @@ XN_INLINE ireal XN_T(to_bits)(real value) {
  * with the bound itself, not with the bound rounded. */
 XN_INLINE real XN_T(at_most)(double bound) {
     const real near = (real)bound;
-    const real below = XN_T(from_bits)(XN_T(to_bits)(near) - 1);
+    const real below = XN_T(from_bits)(XN_T(to_bits)(near) - (near > 0)); /* NaN may have any bits */
     return (double)near > bound && near > 0 ? below : near;
 }
 
 XN_INLINE real XN_T(at_least)(double bound) {
     const real near = (real)bound;
-    const real above = XN_T(from_bits)(XN_T(to_bits)(near) + 1);
+    const real above = XN_T(from_bits)(XN_T(to_bits)(near) + (near >= 0));
     return (double)near < bound && near >= 0 ? above : near;
 }
 
