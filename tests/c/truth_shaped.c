@@ -7,7 +7,7 @@
  *   o = 1 - p  a rounding, and p's error of p; at the maximum the sum of the others, like p
  *   L          m - x, log S and their sum, a rounding each
  *   o^gamma    gamma times o's error; log and its product 8 h of |gamma log o|, the exponential 5 h
- *   f, w       two products more
+ *   f, w       two products more; and what is lost of a power that underflows, below e^-700 in float64
  * Errors of terms are added up: terms of poly1 with a negative coefficient, and of KL, have both signs. Where o is not
  * known to a half, its power may be 0. Coefficients beyond 2^20 are not told, nor factors beyond 2^20 or
  * below 2^-20. */
@@ -35,8 +35,9 @@ static shaped shape_class(const truth *t, long double h, long double p, long dou
     const long double part = p == 0 ? 0 : c * p * loss / o;
     const long double of_part = p == 0 ? 0 : p_error / p + loss_error / loss + o_error / o + 4 * h;
     const long double w = power * (1 + part);
-    shaped s = {power * loss, power * (loss * (of_power + 2 * h) + loss_error), w,
-                w * (of_power + 3 * h) + power * part * of_part};
+    const long double least = t->dtype == XN_FLOAT32 ? 0x1p-149L : (long double)0x1p-1009; /* of a power */
+    shaped s = {power * loss, power * (loss * (of_power + 2 * h) + loss_error) + least * (isinf(loss) ? 0 : loss), w,
+                w * (of_power + 3 * h) + power * part * of_part + least * (1 + part)};
     if (vague > 0) s.f_error += s.f + vague * loss, s.w_error += s.w + vague * (1 + 2 * c);
     return s;
 }
