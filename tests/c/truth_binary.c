@@ -103,7 +103,7 @@ static power focus(const truth_element *e, const pair *f, sum *loss, sum *slope)
     const long double least = (long double)0x1p-1022 * (fabsl(balance) + 0x1p-50L);
     const int infinite = isinf(plain), small = fabsl(factor) < 0x1p-1000L, level = fabsl(lean) < 0x1p-50L;
     power result = {.told = !(infinite && (small || level)) && !((m == 0 || infinite) && g > 0 && g < 0x1p-900L)};
-    if (!from_logits(e) && fabsl(steep) > 0x1p1020L) result.told = 0;
+    if (!from_logits(e) && (fabsl(steep) > 0x1p1020L || slope->size > 0x1p1020L)) result.told = 0;
     result.of_loss = infinite ? 0 : least * fabsl(plain);
     if (!infinite && m > 0) result.of_slope = least * fabsl(slope->value) + (1 + g) * result.of_loss * (1 + 1 / m);
     slope->size = fabsl(product(factor, slope->size)) + (bend == 0 ? 0 : fabsl(steep * (f->u + f->v) * plain));

@@ -71,6 +71,16 @@ static void add_loss(mixed_sum *loss, const truth *t, const errors *e, int64_t c
     loss->error += (isinf(one.f) ? 0 : fabsl(t->u[c]) * (one.f_error + 4 * e->tiny)) + 4 * e->tiny;
 }
 
+/* A loss times alpha, then times the weight. */
+static expected finished(const truth *t, mixed_sum loss) {
+    const long double alpha = (long double)t->alpha, size = fabsl(alpha);
+    mixed_sum scaled = {.value = alpha * loss.value, .size = size * loss.size, .freedom = sum_freedom(&loss)};
+    scaled.positive = size * (alpha < 0 ? loss.negative : loss.positive);
+    scaled.negative = size * (alpha < 0 ? loss.positive : loss.negative);
+    scaled.error = size * (loss.error + E * loss.size) + (long double)0x1p-1074;
+    return weighted_loss(scaled, (long double)t->weight);
+}
+
 /* From logits. */
 
 static shaped logit_class(const truth *t, const errors *e, const sums *s, int64_t c) {
@@ -127,7 +137,7 @@ void truth_shaped_softmax(truth *t) {
         m.count++;
     }
     if (!isnan(m.sum.size) && !(m.sum.size * 1024 <= e.most)) loss.freedom = m.freedom = ANYTHING;
-    t->loss = weighted_loss(loss, (long double)t->weight * (long double)t->alpha);
+    t->loss = finished(t, loss);
     for (int64_t c = 0; c < t->classes; c++) logit_slope(t, &e, &s, &m, c, logit_class(t, &e, &s, c));
 }
 
@@ -159,6 +169,7 @@ static void prob_slope(truth *t, const errors *e, const scale *s, const shaped_m
     long double error = size / s->sum * (m->sum.error + all) + fabsl(base) * (4 * h + s->of_sum);
     error += 2 * h * fabsl(base - own) + t->scale_error * (fabsl(base) + fabsl(own));
     error += fabsl(w) < e->normal ? fabsl(base) : 0; /* a weight of 0 drops it all */
+    error += fabsl(w * m->sum.value) < (long double)0x1p-1022 ? 0x1p-1073L / s->sum : 0;
     if (y.inside || y.unsure)
         error += size / fabsl(t->x[c]) * of_v(t, e, c, one) + fabsl(other) * 4 * h + lost(e, w, quotient);
     error += 2 * (size * unsure / s->sum + (y.unsure ? fabsl(other) : 0)) + e->tiny * (2 + size);
@@ -189,7 +200,7 @@ static void shaped_quotients(truth *t, const errors *e) {
         if (fabsl(t->u[c]) > e->most) loss.freedom = m.freedom = ANYTHING;
     }
     if (!isnan(m.sum.size) && !(m.sum.size * 1024 <= e->most)) loss.freedom = m.freedom = ANYTHING;
-    t->loss = weighted_loss(loss, (long double)t->weight * (long double)t->alpha);
+    t->loss = finished(t, loss);
     t->loss.unfused = fabsl((long double)t->weight * (long double)t->alpha) * rough;
     for (int64_t c = 0; c < t->classes; c++) prob_slope(t, e, &s, &m, unsure, c);
 }
@@ -223,7 +234,7 @@ static void divergence(truth *t, const errors *e) {
         if (vague || ((inside || unsure) && large)) grad->freedom = ANYTHING;
         if (!is_told(t)) grad->freedom = ANYTHING;
     }
-    t->loss = weighted_loss(loss, weight);
+    t->loss = finished(t, loss);
     t->loss.unfused = fabsl(weight) * rough;
 }
 
