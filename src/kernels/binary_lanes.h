@@ -140,13 +140,14 @@ XN_INLINE void XN_T(focal_probabilities)(int square, int wanted, const XN_T(bina
         const double balance = alpha * u + rest * v;
         const double power = square ? mix * mix : XN_T(focal_power)(gamma, mix, 0);
         const double factor = power * balance;
-        loss[i] = (real)(factor * plain);
+        loss[i] = (real)(factor == 0 ? 0 : factor * plain); /* plain may be infinite, and so may slope */
         if (wanted) {
             const double first = u == 0 ? 0 : u / p, second = v == 0 ? 0 : v / other;
             const double slope = p < low || p > high ? 0 : second - first;
             const double ratio = mix == 0 ? zero_power * balance : gamma * factor / mix;
             const double turn = (square ? 2 * mix * balance : ratio) * (v - u);
-            const double entry = XN_FMA64(factor, slope, turn * plain) * (double)scale[i];
+            const double bend = turn == 0 ? 0 : turn * plain, steep = factor == 0 ? 0 : slope;
+            const double entry = XN_FMA64(factor, steep, bend) * (double)scale[i];
             grad[i] = scale[i] == 0 ? 0 : (real)entry;
         }
     }

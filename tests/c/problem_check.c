@@ -36,7 +36,7 @@ static expected total_of(const total *t, int64_t terms) {
     e.freedom = sum_freedom(&t->sum);
     if (e.freedom == NOTHING_ELSE && t->unsure) e.freedom = OR_INFINITE;
     if (isinf(e.value) || (isnan(e.value) && !t->unsure)) e.freedom = t->sum.freedom;
-    if (t->up && t->down && t->unsure) e.freedom = ANYTHING;
+    if (t->unsure && ((t->up && !(e.value > 0)) || (t->down && !(e.value < 0)))) e.freedom = ANYTHING;
     return e;
 }
 
@@ -150,8 +150,11 @@ static void check_value(check *k, int output, int64_t row, int64_t c, expected e
         q->checked++;
         q->told += e.freedom != ANYTHING && !isinf(e.bound);
         if (is_expected(got, e, dtype, o->fused, &ratio)) continue;
-        fail("%s: %s of row %" PRId64 ", class %" PRId64 " is %.17g, not %.20Lg; bound %.3Lg, label %" PRId64, o->isa,
-             names[output], row, c, got, e.value, e.bound, q->label[row]);
+        const int64_t at = row * q->p.classes + c;
+        fail("%s: %s of row %" PRId64 ", class %" PRId64 " is %.17g, not %.20Lg; bound %.3Lg, label %" PRId64
+             ", input %.17g, target %.17g, weight %.17g, divisor %.17Lg",
+             o->isa, names[output], row, c, got, e.value, e.bound, q->label[row], q->x[at], q->u[at], q->weight[row],
+             k->divisor);
     }
 }
 
@@ -219,7 +222,8 @@ static void check_binary(check *k, int64_t row) {
                            .target = q->u[row * p->classes + c],
                            .pos_weight = 1,
                            .weight = weight,
-                           .scale = (long double)weight * (long double)k->grad_scale * (long double)share,
+                           .scale =
+                               weight == 0 ? 0 : (long double)weight * (long double)k->grad_scale * (long double)share,
                            .scale_error = k->divisor_error};
         if (p->binary.pos_weight) e.pos_weight = field_get(&q->pos_weight, e.dtype, 0, c, 0);
         truth_binary(&e);

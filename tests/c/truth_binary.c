@@ -36,8 +36,9 @@ static int is_focal(const truth_element *e) {
 
 static pair factors(const truth_element *e) {
     const long double s = (long double)e->smoothing, t = (long double)e->target, w = (long double)e->pos_weight;
-    return (pair){w * (t * (1 - s) + s / 2), (1 - t) * (1 - s) + s / 2, fabsl(w) * (fabsl(t) * (1 - s) + s / 2),
-                  fabsl(1 - t) * (1 - s) + s / 2};
+    const long double spread = (long double)(e->smoothing / 2); /* of the smallest number there is no half */
+    return (pair){w * (t * (1 - s) + spread), (1 - t) * (1 - s) + spread, fabsl(w) * (fabsl(t) * (1 - s) + spread),
+                  fabsl(1 - t) * (1 - s) + spread};
 }
 
 static long double product(long double factor, long double value) {
@@ -81,26 +82,38 @@ static sum slope_of(const truth_element *e, const pair *f) {
     return (sum){right - left, of_u + (f->v_size == 0 ? 0 : f->v_size / fabsl(1 - x))};
 }
 
-/* The focal form of a loss and its slope; returns how many half ulps of float64 the power errs by. */
-static long double focus(const truth_element *e, const pair *f, sum *loss, sum *slope, long double *lost) {
-    const long double plain = loss->value;
+/* What the power of the focal form costs beside the rest: half ulps of float64, and what underflows on the way to the
+ * loss and to its slope. Not told: infinity times what may underflow to 0, and powers so small that 0 to them may be 1.
+ */
+typedef struct {
+    long double ulps, of_loss, of_slope;
+    int told;
+} power;
+
+/* Turns a loss and its slope into the focal ones. */
+static power focus(const truth_element *e, const pair *f, sum *loss, sum *slope) {
     const long double g = (long double)e->coefficient, a = (long double)e->alpha, x = (long double)e->x;
-    const long double clamped = x < 0 ? 0 : x > 1 ? 1 : x;
+    const long double plain = loss->value, clamped = x < 0 ? 0 : x > 1 ? 1 : x, lean = f->v - f->u;
     const long double p = from_logits(e) ? 1 / (1 + expl(-x)) : clamped;
     const long double other = from_logits(e) ? 1 / (1 + expl(x)) : 1 - clamped, m = f->u * other + f->v * p;
     const long double balance = e->balanced ? a * f->u + (1 - a) * f->v : 1;
     const long double factor = (g == 0 ? 1 : powl(m, g)) * balance;
     const long double turn = from_logits(e) ? (isinf(x) ? 0 : p * other / (m == 0 ? 1 : m)) : 1 / m;
     const long double steep = m == 0 && !from_logits(e) ? g * powl(0, g - 1) * balance : factor * g * turn;
-    const long double bend = g == 0 || turn == 0 ? 0 : steep * (f->v - f->u) * plain;
-    slope->value = product(factor, slope->value) + bend;
+    const long double bend = g == 0 || turn == 0 ? 0 : product(steep * lean, plain);
+    const long double least = (long double)0x1p-1022 * (fabsl(balance) + 0x1p-50L);
+    const int infinite = isinf(plain), small = fabsl(factor) < 0x1p-1000L, level = fabsl(lean) < 0x1p-50L;
+    power result = {.told = !(infinite && (small || level)) && !((m == 0 || infinite) && g > 0 && g < 0x1p-900L)};
+    if (!from_logits(e) && (fabsl(steep) > 0x1p1020L || slope->size > 0x1p1020L)) result.told = 0;
+    result.of_loss = infinite ? 0 : least * fabsl(plain);
+    if (!infinite && m > 0) result.of_slope = least * fabsl(slope->value) + (1 + g) * result.of_loss * (1 + 1 / m);
     slope->size = fabsl(product(factor, slope->size)) + (bend == 0 ? 0 : fabsl(steep * (f->u + f->v) * plain));
-    loss->value = product(factor, loss->value);
+    slope->value = product(factor, slope->value) + bend;
+    loss->value = product(factor, plain);
     loss->size = fabsl(product(factor, loss->size));
-    /* The slope of the power is the power over m: what underflows there is as much larger. */
-    if (!from_logits(e) && m > 0) *lost = fabsl(g * balance * (f->v - f->u) * plain) * (long double)0x1p-1022 / m;
-    if (isinf(plain) && fabsl(factor) < 0x1p-1000L) *lost = (long double)INFINITY; /* 0 times infinity, may be */
-    return g == 0 || !(m > 0) ? 0 : g * (1 + fabsl(logl(m)));
+    if (g > 0 && m > 0) result.ulps = g * (1 + fabsl(logl(m)));
+    if (isinf(slope->size) || isnan(result.of_slope)) result.of_slope = 0;
+    return result;
 }
 
 /* `ulps` half ulps of the size of a result; beside an infinite term there is no other. */
@@ -128,6 +141,10 @@ static expected scaled(const truth_element *e, const pair *f, sum slope, long do
     return result;
 }
 
+static int is_share(double alpha) {
+    return alpha >= 0 && alpha <= 1;
+}
+
 void truth_binary(truth_element *e) {
     const units k = units_of(e);
     const long double x = (long double)e->x, p = 1 / (1 + expl(-x)), other = 1 / (1 + expl(x));
@@ -137,29 +154,34 @@ void truth_binary(truth_element *e) {
     }
     const pair f = factors(e);
     const double t = e->target;
-    long double yes, no, power = 0, lost = 0;
+    long double yes, no;
+    power focal = {.told = 1};
     logs(e, &yes, &no);
     sum loss = {product(f.u, yes) + product(f.v, no), product(f.u_size, yes) + product(f.v_size, no)};
     sum slope = slope_of(e, &f);
-    if (isnan(x) && (is_focal(e) || from_logits(e))) loss = slope = (sum){x, x};
-    if (is_focal(e) && !isnan(x)) power = focus(e, &f, &loss, &slope, &lost);
-    const int told = !is_focal(e) || (!(t < 0 || t > 1) && power < 0x1p40L && fabs(e->alpha) < 0x1p20);
-    const long double ulps = 24 + 4 * power * 0x1p-53L / k.h;
+    const int nan = isnan(x) || isnan(t);
+    if (nan && (is_focal(e) || from_logits(e))) loss = slope = (sum){x + (long double)t, x + (long double)t};
+    if (is_focal(e) && !nan) focal = focus(e, &f, &loss, &slope);
+    const int told = !is_focal(e) || (!(t < 0 || t > 1) && focal.told && focal.ulps < 0x1p40L && is_share(e->alpha));
+    const long double ulps = 24 + 4 * focal.ulps * 0x1p-53L / k.h;
     e->loss = about(e, loss.value, loss.size, ulps);
     e->grad = scaled(e, &f, slope, ulps);
     /* exp may be no normal number, though its product with a target is. */
-    const long double largest = fabsl(e->scale) * (f.u_size + f.v_size);
+    const long double largest = fabsl(e->scale) * (f.u_size + f.v_size + 1);
     const long double small = from_logits(e) ? k.tiny * 0x1p-29L * largest : 0;
-    e->grad.bound += small + (lost == 0 ? 0 : lost * fabsl(e->scale));
+    e->loss.bound += focal.of_loss;
+    e->grad.bound += small + product(focal.of_slope, fabsl(e->scale));
     e->hess = scaled(e, &f, (sum){(f.u + f.v) * p * other, (f.u_size + f.v_size) * p * other}, ulps);
     e->hess.bound += small;
-    if (!told || isinf(lost)) e->loss.freedom = e->grad.freedom = ANYTHING;
+    if (from_logits(e)) e->loss.bound += k.tiny * (f.u_size + f.v_size); /* log1p(exp) may be no normal number, too */
+    if (!told) e->loss.freedom = e->grad.freedom = ANYTHING;
     /* A factor below the normal numbers has lost digits, if it is not 0 at all. */
     const int vague = (f.u != 0 && fabsl(f.u) < 2 * k.normal) || (f.v != 0 && fabsl(f.v) < 2 * k.normal);
     if (vague && (!from_logits(e) || isinf(x))) e->loss.freedom = e->grad.freedom = ANYTHING;
     if (vague && from_logits(e) && !isinf(x)) {
         e->loss.bound += k.normal * (yes + no);
         e->grad.bound += k.normal * fabsl(e->scale);
+        e->hess.bound += k.normal * fabsl(e->scale);
     }
     /* Infinite targets meet each other, and what is 0. */
     const int infinite = (isinf(f.u) || isinf(f.v) || f.u_size > k.most || f.v_size > k.most);

@@ -14,7 +14,7 @@ clipped clip(const truth *t, const errors *e, long double p, long double sum, lo
     c.unsure = (low > 0 && fabsl(c.q - low) <= error * low + e->tiny / fabsl(sum)) || fabsl(c.q - high) <= error;
     if (c.q < low || c.q > high || c.q == 0) c.inside = 0;
     c.loss = -logl(c.q < low ? low : c.q > high ? high : c.q);
-    c.subnormal = c.q > 0 && c.q < 2 * e->normal && c.q >= low * (1 - error);
+    c.subnormal = c.q > 0 && c.q < 2 * e->normal && (c.unsure || c.q >= low);
     return c;
 }
 

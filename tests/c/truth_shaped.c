@@ -7,7 +7,7 @@
  *   o = 1 - p  a rounding, and p's error of p; at the maximum the sum of the others, like p
  *   L          m - x, log S and their sum, a rounding each
  *   o^gamma    gamma times o's error; log and its product 8 h of |gamma log o|, the exponential 5 h
- *   f, w       two products more
+ *   f, w       two products more; and what is lost of a power that underflows, below e^-700 in float64
  * Errors of terms are added up: terms of poly1 with a negative coefficient, and of KL, have both signs. Where o is not
  * known to a half, its power may be 0. Coefficients beyond 2^20 are not told, nor factors beyond 2^20 or
  * below 2^-20. */
@@ -35,8 +35,9 @@ static shaped shape_class(const truth *t, long double h, long double p, long dou
     const long double part = p == 0 ? 0 : c * p * loss / o;
     const long double of_part = p == 0 ? 0 : p_error / p + loss_error / loss + o_error / o + 4 * h;
     const long double w = power * (1 + part);
-    shaped s = {power * loss, power * (loss * (of_power + 2 * h) + loss_error), w,
-                w * (of_power + 3 * h) + power * part * of_part};
+    const long double least = t->dtype == XN_FLOAT32 ? 0x1p-149L : (long double)0x1p-1009; /* of a power */
+    shaped s = {power * loss, power * (loss * (of_power + 2 * h) + loss_error) + least * (isinf(loss) ? 0 : loss), w,
+                w * (of_power + 3 * h) + power * part * of_part + least * (1 + part)};
     if (vague > 0) s.f_error += s.f + vague * loss, s.w_error += s.w + vague * (1 + 2 * c);
     return s;
 }
@@ -68,6 +69,16 @@ static void add_loss(mixed_sum *loss, const truth *t, const errors *e, int64_t c
     if (t->u[c] == 0) return;
     mixed_add(loss, t->u[c] * one.f, isinf(one.f) ? 0 : fabsl(one.f) * (error + fabsl(t->u[c]) * many));
     loss->error += (isinf(one.f) ? 0 : fabsl(t->u[c]) * (one.f_error + 4 * e->tiny)) + 4 * e->tiny;
+}
+
+/* A loss times alpha, then times the weight. */
+static expected finished(const truth *t, mixed_sum loss) {
+    const long double alpha = (long double)t->alpha, size = fabsl(alpha);
+    mixed_sum scaled = {.value = alpha * loss.value, .size = size * loss.size, .freedom = sum_freedom(&loss)};
+    scaled.positive = size * (alpha < 0 ? loss.negative : loss.positive);
+    scaled.negative = size * (alpha < 0 ? loss.positive : loss.negative);
+    scaled.error = size * (loss.error + E * loss.size) + (long double)0x1p-1074;
+    return weighted_loss(scaled, (long double)t->weight);
 }
 
 /* From logits. */
@@ -126,7 +137,7 @@ void truth_shaped_softmax(truth *t) {
         m.count++;
     }
     if (!isnan(m.sum.size) && !(m.sum.size * 1024 <= e.most)) loss.freedom = m.freedom = ANYTHING;
-    t->loss = weighted_loss(loss, (long double)t->weight * (long double)t->alpha);
+    t->loss = finished(t, loss);
     for (int64_t c = 0; c < t->classes; c++) logit_slope(t, &e, &s, &m, c, logit_class(t, &e, &s, c));
 }
 
@@ -158,6 +169,7 @@ static void prob_slope(truth *t, const errors *e, const scale *s, const shaped_m
     long double error = size / s->sum * (m->sum.error + all) + fabsl(base) * (4 * h + s->of_sum);
     error += 2 * h * fabsl(base - own) + t->scale_error * (fabsl(base) + fabsl(own));
     error += fabsl(w) < e->normal ? fabsl(base) : 0; /* a weight of 0 drops it all */
+    error += fabsl(w * m->sum.value) < (long double)0x1p-1022 ? 0x1p-1073L / s->sum : 0;
     if (y.inside || y.unsure)
         error += size / fabsl(t->x[c]) * of_v(t, e, c, one) + fabsl(other) * 4 * h + lost(e, w, quotient);
     error += 2 * (size * unsure / s->sum + (y.unsure ? fabsl(other) : 0)) + e->tiny * (2 + size);
@@ -188,7 +200,7 @@ static void shaped_quotients(truth *t, const errors *e) {
         if (fabsl(t->u[c]) > e->most) loss.freedom = m.freedom = ANYTHING;
     }
     if (!isnan(m.sum.size) && !(m.sum.size * 1024 <= e->most)) loss.freedom = m.freedom = ANYTHING;
-    t->loss = weighted_loss(loss, (long double)t->weight * (long double)t->alpha);
+    t->loss = finished(t, loss);
     t->loss.unfused = fabsl((long double)t->weight * (long double)t->alpha) * rough;
     for (int64_t c = 0; c < t->classes; c++) prob_slope(t, e, &s, &m, unsure, c);
 }
@@ -223,7 +235,7 @@ static void divergence(truth *t, const errors *e) {
         if (vague || ((inside || unsure) && large)) grad->freedom = ANYTHING;
         if (!is_told(t)) grad->freedom = ANYTHING;
     }
-    t->loss = weighted_loss(loss, weight);
+    t->loss = finished(t, loss);
     t->loss.unfused = fabsl(weight) * rough;
 }
 
