@@ -167,9 +167,8 @@ def class_weights(value: Any, x: np.ndarray, axis: int) -> np.ndarray | None:
                 raise TypeError(
                     f"class_weight must hold real numbers; got {_options.shown(weight)} for class {index}"
                 ) from None
-            with np.errstate(all="ignore"):
-                dense[index] = factor
-        return dense
+            dense[index] = factor
+        return converted(dense, computed(x.dtype))
     array = as_array("class_weight", value)
     if array.shape != (classes,):
         raise ValueError(f"class_weight must have shape ({classes},), one per class; got {array.shape}")
