@@ -18,8 +18,16 @@ install_programs() {
         command -v "${pair%%=*}" > /dev/null || missing+=("${pair#*=}")
     done
     [ "${#missing[@]}" -gt 0 ] && [ "$(id -u)" = 0 ] && command -v apt-get > /dev/null || return 0
-    apt-get update -qq && apt-get install -y -qq --no-install-recommends "${missing[@]}" > /dev/null ||
+    apt-get update -qq && apt-get install -y -qq "${missing[@]}" > /dev/null ||
         printf 'Note: could not install %s.\n' "${missing[*]}" >&2
+}
+
+# clang with its sanitizers and OpenMP.
+install_clang() {
+    install_programs clang=clang
+    if command -v clang > /dev/null && ! printf '#include <omp.h>\n' | clang -fopenmp -fsyntax-only -x c - 2> /dev/null; then
+        install_programs omp-of-clang=libomp-dev
+    fi
 }
 
 # Goes into a fresh clone of HEAD.
@@ -29,8 +37,7 @@ enter_clone() {
     done
     python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || fail "python3 must be 3.11 or later"
     git -C "$root" diff --quiet HEAD -- || printf 'Note: changes that are not committed are not tested.\n' >&2
-    git clone -q "$root" "$work/clone"
-    cd "$work/clone"
+    git clone -q "$root" "$work/clone" && cd "$work/clone" || fail "there is no clone of $root"
 }
 
 # Installs what an extra of the project names, without building the project once more.
