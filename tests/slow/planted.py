@@ -11,6 +11,7 @@ needs what tsan.py and valgrind.py need, and what the package is built with, bes
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import sys
@@ -58,7 +59,7 @@ class Python:
         (self.site / "libraries.pth").write_text("\n".join(libraries) + "\n")
 
     def run(self, options: str) -> tuple[int, str]:
-        scripts = {"PATH": f"{sysconfig.get_path('scripts')}:/usr/local/bin:/usr/bin:/bin"}
+        scripts = {"PATH": os.pathsep.join([sysconfig.get_path("scripts"), os.environ.get("PATH", "")])}
         returned, output = attempt(
             *(
                 sys.executable,
