@@ -176,7 +176,7 @@ CONTRACT: dict[str, list[Line]] = {
     ],
     "Memory and undefined behaviour": [
         Line(
-            "The core and the Cython module are clean under AddressSanitizer and UBSan in all tests",
+            "The core and the Cython module are clean under AddressSanitizer and UBSan",
             ("slow/sanitizers.py",),
         ),
         Line("The core has no data races: ThreadSanitizer with Archer", ("slow/tsan.py",)),
