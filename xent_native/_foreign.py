@@ -14,6 +14,12 @@ import numpy as np
 _CPU = 1  # kDLCPU of the DLPack standard
 
 
+def is_masked_array(value: Any) -> bool:
+    """Whether this is one of numpy.ma, which is not imported here: it may be too late for imports, and takes time."""
+    module = sys.modules.get("numpy.ma")
+    return module is not None and isinstance(value, module.MaskedArray)
+
+
 def as_ndarray(name: str, value: Any) -> np.ndarray:
     """`value` as an ndarray of whatever dtype; TypeError or ValueError that name it where there is none."""
     if value is None:
@@ -35,7 +41,7 @@ class _RefusedError(TypeError):
 
 
 def _converted(name: str, value: Any) -> np.ndarray:
-    if isinstance(value, np.ma.MaskedArray):
+    if is_masked_array(value):
         if np.ma.is_masked(value):
             raise _RefusedError(
                 f"{name} must not be a masked array: {np.count_nonzero(np.ma.getmaskarray(value))} items are masked"

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from . import _foreign
 from ._core import REDUCTIONS
 
 _MOST_SHOWN = 200  # characters of a value in an error
@@ -38,7 +39,7 @@ def number(value: Any) -> float:
     """A real number of any type, but a bool; inf for an int that no float can hold; TypeError for anything else."""
     kind = type(value)
     is_one = hasattr(kind, "__float__") or hasattr(kind, "__index__")  # float() takes text, too
-    if not is_one or isinstance(value, bool | np.bool_ | np.ma.MaskedArray):
+    if not is_one or isinstance(value, bool | np.bool_) or _foreign.is_masked_array(value):
         raise TypeError
     try:
         return float(_asked(float, value))

@@ -290,7 +290,7 @@ def warn_of_one_class(x: np.ndarray) -> None:
 
 def output(name: str, value: Any, shape: tuple[int, ...], dtypes: tuple[np.dtype, ...]) -> np.ndarray:
     """A caller's buffer: an ndarray of this shape and one of these dtypes that can be written."""
-    if not isinstance(value, np.ndarray) or isinstance(value, np.ma.MaskedArray):
+    if not isinstance(value, np.ndarray) or _foreign.is_masked_array(value):
         raise ValueError(f"{name} must be a NumPy array; got {type(value).__name__}")
     if value.shape != shape:
         raise ValueError(f"{name} must have shape {shape}; got {value.shape}")
