@@ -89,6 +89,7 @@ def run_ctest(folder):
     assert "100% tests passed" in output
     assert "kernels: 0 failures" in output
     assert len(re.findall("core: 0 failures", output)) == 2
+    assert "fuzz: 0 failures" in output
     return output
 
 

@@ -20,11 +20,8 @@ typedef struct {
 static inline XN_T(shaped_clip) XN_T(shaped_clip_of)(const xn_tile *t) {
     const int kl = t->shape == XN_SHAPE_KL;
     return (XN_T(shaped_clip)){
-        XN_T(shape_of)(t),
-        (real)(-0.5 * xn_log(t->epsilon)),
-        (real)(-0.5 * xn_log_corrected(1 - t->epsilon, 0)),
-        (real)t->epsilon,
-        kl ? 1 : (real)(1 - t->epsilon),
+        XN_T(shape_of)(t), (real)(-0.5 * xn_log(t->epsilon)), (real)(-0.5 * xn_log_corrected(1 - t->epsilon, 0)),
+        (real)t->epsilon,  kl ? 1 : (real)(1 - t->epsilon),
     };
 }
 

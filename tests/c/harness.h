@@ -6,8 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* splitmix64: small, and the same numbers on every machine. Choices and bits come from `bytes` while there are any left:
- * so a fuzzer decides. */
+/* splitmix64: small, and the same numbers on every machine. Choices and bits come from `bytes` while there are any
+ * left: so a fuzzer decides. */
 typedef struct {
     uint64_t state;
     const uint8_t *bytes;

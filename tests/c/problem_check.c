@@ -222,7 +222,8 @@ static void check_binary(check *k, int64_t row) {
                            .target = q->u[row * p->classes + c],
                            .pos_weight = 1,
                            .weight = weight,
-                           .scale = weight == 0 ? 0 : (long double)weight * (long double)k->grad_scale * (long double)share,
+                           .scale =
+                               weight == 0 ? 0 : (long double)weight * (long double)k->grad_scale * (long double)share,
                            .scale_error = k->divisor_error};
         if (p->binary.pos_weight) e.pos_weight = field_get(&q->pos_weight, e.dtype, 0, c, 0);
         truth_binary(&e);

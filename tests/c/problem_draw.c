@@ -32,10 +32,10 @@ static drawing draw_drawing(const problem *q, rng *r, xn_dtype dtype, int positi
 }
 
 /* Where arithmetic changes its ways. */
-static const double special[] = {0.0,      -0.0,    INFINITY, -INFINITY, NAN,   FLT_MAX, -FLT_MAX, DBL_MAX, FLT_MIN,
-                                 DBL_MIN,  65504.0, 1e-45,    5e-324,    1.0,   -1.0,    1e-7,     0.5,     512.0,
-                                 -104.0,   709.5,   -746.0,   1e30,      1e-30, 0x1p-66, 3e38,     -3e38,   1 - 1e-7,
-                                 1 - FLT_EPSILON};
+static const double special[] = {0.0,     -0.0,    INFINITY, -INFINITY, NAN,    FLT_MAX,  -FLT_MAX,
+                                 DBL_MAX, FLT_MIN, DBL_MIN,  65504.0,   1e-45,  5e-324,   1.0,
+                                 -1.0,    1e-7,    0.5,      512.0,     -104.0, 709.5,    -746.0,
+                                 1e30,    1e-30,   0x1p-66,  3e38,      -3e38,  1 - 1e-7, 1 - FLT_EPSILON};
 
 /* A number of an array: what was drawn for it, unless its turn comes to be wild. Bits are the fuzzer's, chance is not:
  * its bytes would be spent on it. */

@@ -7,9 +7,9 @@
  *   targets    round keep, spread, their sum and the class weight:           made = 4 h, or 0 where none applies
  *   finish     evaluate exp, log1p and two divisions in float64:             8 E
  *   underflow  drop terms below 2^-186 (float32) or 2^-1000 (float64) of the largest.
- * Errors of terms are errors of their sums: relative to the sum of their sizes, where they have both signs. What follows
- * for each output stands next to it. Bounds hold to first order; the second order is below a thousandth of them.
- * Long double itself errs by 800 LDBL_EPSILON in exp (arguments down to -750) and C LDBL_EPSILON in sums.
+ * Errors of terms are errors of their sums: relative to the sum of their sizes, where they have both signs. What
+ * follows for each output stands next to it. Bounds hold to first order; the second order is below a thousandth of
+ * them. Long double itself errs by 800 LDBL_EPSILON in exp (arguments down to -750) and C LDBL_EPSILON in sums.
  *
  * Weights and targets may be any numbers. Those that do not fit into the type, or whose products do not, make results
  * that are not told. Those below its normal numbers lose digits: see lost(). */
@@ -166,8 +166,7 @@ static expected dense_loss(const truth *t, const sums *s, const errors *e, const
         mixed_add(&sum, t->u[c] * distance, isinf(distance) ? 0 : distance * error);
     }
     sum.error += (3 * e->h + e->sum) * sum.size + ((long double)t->classes + 2 * mass->size) * e->tiny;
-    mixed_add(&sum, mass->value * s->log_s,
-              mass->size * s->log_error + s->log_s * (mass->error + mass->size * e->sum));
+    mixed_add(&sum, mass->value * s->log_s, mass->size * s->log_error + s->log_s * (mass->error + mass->size * e->sum));
     sum.size += (mass->size - fabsl(mass->value)) * s->log_s;
     sum.positive += mass->positive * s->log_s;
     sum.negative += mass->negative * s->log_s;

@@ -9,8 +9,8 @@
 
 enum { GRAD, HESS, PROB, LOG_PROB, PLANES };
 
-/* What a result may be beside a value within the bound. Where something on the way to it does not fit into the type that
- * it is computed in, that is infinity of the value's sign, or, where infinities may meet, anything. */
+/* What a result may be beside a value within the bound. Where something on the way to it does not fit into the type
+ * that it is computed in, that is infinity of the value's sign, or, where infinities may meet, anything. */
 typedef enum { NOTHING_ELSE, OR_INFINITE, ANYTHING } freedom;
 
 /* A result, its error bound, and what more the bound is on a CPU level without fused multiply-add. */

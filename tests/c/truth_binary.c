@@ -83,7 +83,8 @@ static sum slope_of(const truth_element *e, const pair *f) {
 }
 
 /* What the power of the focal form costs beside the rest: half ulps of float64, and what underflows on the way to the
- * loss and to its slope. Not told: infinity times what may underflow to 0, and powers so small that 0 to them may be 1. */
+ * loss and to its slope. Not told: infinity times what may underflow to 0, and powers so small that 0 to them may be 1.
+ */
 typedef struct {
     long double ulps, of_loss, of_slope;
     int told;

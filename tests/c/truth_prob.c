@@ -2,8 +2,8 @@
 /* Cross-entropy from probabilities by its formula in long double, with error bounds. The units are those at the head of
  * truth.c.
  *
- * Nothing is told of rows whose sum is negative, cancels, or is so large or so small that it or its inverse is no normal
- * number; nor of quotients below the normal numbers where epsilon lets them be. */
+ * Nothing is told of rows whose sum is negative, cancels, or is so large or so small that it or its inverse is no
+ * normal number; nor of quotients below the normal numbers where epsilon lets them be. */
 #include <math.h>
 
 #include "truth_parts.h"
@@ -51,7 +51,8 @@ static void prob_label(truth *t, const errors *e, const prob_sum *s) {
     /* w / S may be no normal number, though what it multiplies makes it one. */
     const long double lost64 = y.inside && fabsl(w / sum) < (long double)0x1p-1022 ? 0x1p-1074L * fabsl(sum / p) : 0;
     const long double cancelled = y.inside ? fabsl(w / p) * s->error : 0; /* S - p may cancel */
-    expected own = within(there, fabsl(there) * (e->h + 4 * E + t->scale_error) + e->tiny + cancelled + unsure + lost64);
+    expected own =
+        within(there, fabsl(there) * (e->h + 4 * E + t->scale_error) + e->tiny + cancelled + unsure + lost64);
     if (y.subnormal || (y.unsure && !isfinite(unsure)) || isinf(w)) other.freedom = own.freedom = ANYTHING;
     if (fabsl(w / sum) > MOST64 || (y.inside && fabsl(w / p) > MOST64)) own.freedom = ANYTHING; /* inf * 0 */
     if (fabsl(w) < e->normal || (y.unsure && isnan(w))) other.freedom = own.freedom = ANYTHING;
@@ -65,8 +66,8 @@ typedef struct {
     freedom freedom;
 } prob_mass;
 
-/* -log q errs by 4 e of itself, and by that of S. Without FMA the quotient is rounded before 1 is taken off, which costs
- * e more, absolutely. */
+/* -log q errs by 4 e of itself, and by that of S. Without FMA the quotient is rounded before 1 is taken off, which
+ * costs e more, absolutely. */
 static prob_mass dense_loss(truth *t, const errors *e, const prob_sum *s) {
     const long double h = e->h, of_clip = h + s->error;
     mixed_sum loss = {0};
@@ -107,7 +108,8 @@ static void prob_dense(truth *t, const errors *e, const prob_sum *s) {
         if (y.inside) error += size * of_target + fabsl(own) * 3 * h;
         error += (1 + 4 * h) * size * m.unsure / s->value + (y.unsure ? fabsl(other) : 0);
         error += fabsl(w) < e->normal ? fabsl(base) : 0; /* a weight of 0 drops it all */
-        error += e->tiny * (1 + size) + lost(e, w, y.inside || y.unsure ? quotient : 0) + t->scale_error * (fabsl(base) + fabsl(own));
+        error += e->tiny * (1 + size) + lost(e, w, y.inside || y.unsure ? quotient : 0) +
+                 t->scale_error * (fabsl(base) + fabsl(own));
         expected *grad = &t->plane[GRAD][c];
         *grad = within(base - own, error);
         grad->freedom = m.freedom ? m.freedom : slope_freedom(e, w, m.mass.value, m.mass.size);

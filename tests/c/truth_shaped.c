@@ -220,7 +220,8 @@ static void divergence(truth *t, const errors *e) {
         const int coarse = low > 0 && low < e->normal && p >= 0 && p < 2 * e->normal;
         const int vague = coarse || (a > 0 && a < 2 * e->normal) || (a > 0 && b > 0 && b < 2 * e->normal);
         if (vague) loss.freedom = ANYTHING;
-        mixed_add(&loss, f, isinf(f) ? 0 : a * rounded + fabsl(f) * (10 * h + rounded + (long double)(t->classes + 8) * E));
+        mixed_add(&loss, f,
+                  isinf(f) ? 0 : a * rounded + fabsl(f) * (10 * h + rounded + (long double)(t->classes + 8) * E));
         loss.error += 4 * e->tiny;
         rough += 4 * h * a;
         const int inside = !(p < low || p > 1), unsure = fabsl(p - low) <= 2 * h * low;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Problems that make no sense: whatever the fields hold, the answer is XN_BAD_ARGUMENT, and nothing is read or written.
- * What makes sense is decided here once more, by the text of xent.h. Problems that do, and stay inside of the memory that
- * there is, must be computed. */
+ * What makes sense is decided here once more, by the text of xent.h. Problems that do, and stay inside of the memory
+ * that there is, must be computed. */
 #include <limits.h>
 #include <math.h>
 #include <stdint.h>
@@ -20,8 +20,20 @@ static const int64_t LIMIT = INT64_C(1) << 54;
 static _Alignas(64) char memory[ARRAYS][BYTES];
 
 static int64_t any_int(rng *r) {
-    static const int64_t ends[] = {0,        1,         -1,       2,          3,           INT64_MIN, INT64_MAX,
-                                   1L << 54, 1L << 53,  -(1L << 54), (1L << 54) + 1, INT64_MIN + 1, 1L << 32, 1L << 62};
+    static const int64_t ends[] = {0,
+                                   1,
+                                   -1,
+                                   2,
+                                   3,
+                                   INT64_MIN,
+                                   INT64_MAX,
+                                   1L << 54,
+                                   1L << 53,
+                                   -(1L << 54),
+                                   (1L << 54) + 1,
+                                   INT64_MIN + 1,
+                                   1L << 32,
+                                   1L << 62};
     switch (rng_int(r, 0, 3)) {
         case 0: return (int64_t)rng_bits(r);
         case 1: return ends[rng_int(r, 0, (int)(sizeof ends / sizeof ends[0]) - 1)];
@@ -30,7 +42,8 @@ static int64_t any_int(rng *r) {
 }
 
 static double any_number(rng *r) {
-    static const double ends[] = {0, -0.0, 1, -1, 0.5, 0.49999, NAN, INFINITY, -INFINITY, 1 + 0x1p-52, 2, 1e308, 5e-324};
+    static const double ends[] = {0,        -0.0,      1,           -1, 0.5,   0.49999, NAN,
+                                  INFINITY, -INFINITY, 1 + 0x1p-52, 2,  1e308, 5e-324};
     const uint64_t bits = rng_bits(r);
     double value;
     memcpy(&value, &bits, sizeof value);
@@ -76,8 +89,8 @@ static xn_problem draw(rng *r, operation op) {
     if (rng_chance(r, 5)) p.outer = any_int(r);
     if (rng_chance(r, 5)) p.classes = any_int(r);
     if (rng_chance(r, 5)) p.inner = any_int(r);
-    const int large = p.outer > 99 || p.classes > 999 || p.inner > 99; /* then rows are one, or the strides overflow */
-    const xn_problem shape = large ? (xn_problem){.classes = 1, .inner = 1} : p;
+    const int usual = p.outer >= 0 && p.outer < 99 && p.classes >= 0 && p.classes < 99 && p.inner >= 0 && p.inner < 99;
+    const xn_problem shape = usual ? p : (xn_problem){.classes = 1, .inner = 1}; /* what strides are made of */
     p.classes_last = (int)rng_int(r, 0, 2);
     p.dtype = (xn_dtype)(rng_chance(r, 5) ? any_enum(r) : rng_int(r, 0, 3));
     p.input = draw_array(r, &shape, 0, 98);
@@ -174,7 +187,8 @@ static int suits(operation op, const xn_problem *p) {
     switch (op) {
         case SOFTMAX: return p->shape == XN_PLAIN;
         case PROB_CE: return p->shape == XN_PLAIN && has_targets && !planes && clips;
-        case SHAPED: return ((p->shape == XN_FOCAL && focal) || (p->shape == XN_POLY1 && numbers)) && has_targets && !planes;
+        case SHAPED:
+            return ((p->shape == XN_FOCAL && focal) || (p->shape == XN_POLY1 && numbers)) && has_targets && !planes;
         case SHAPED_PROB:
             if (p->shape == XN_KL && (p->label_smoothing != 0 || p->class_weight)) return 0;
             return ((p->shape == XN_FOCAL && focal) || ((p->shape == XN_POLY1 || p->shape == XN_KL) && numbers)) &&
@@ -207,7 +221,8 @@ static int all_fit(const xn_problem *p) {
     const xn_array *e = &p->binary.each;
     int fit = fits(p, e->data, real, e->outer, e->cls, e->inner) && fits(p, p->class_weight, real, 0, 1, 0) &&
               fits(p, p->binary.pos_weight, real, 0, 1, 0);
-    for (int i = 0; i < 6; i++) fit &= fits(p, planes[i]->data, size, planes[i]->outer, planes[i]->cls, planes[i]->inner);
+    for (int i = 0; i < 6; i++)
+        fit &= fits(p, planes[i]->data, size, planes[i]->outer, planes[i]->cls, planes[i]->inner);
     const xn_row_array *const rows[] = {&p->sample_weight, &p->loss, &p->lse};
     for (int i = 0; i < 3; i++) fit &= fits(p, rows[i]->data, 8, rows[i]->outer, 0, rows[i]->inner);
     return fit && fits(p, p->labels.data, 8, p->labels.outer, 0, p->labels.inner);
