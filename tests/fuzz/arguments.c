@@ -167,8 +167,8 @@ static int are_arrays(const xn_problem *p) {
 static int is_problem(const xn_problem *p) {
     const wide rows = (wide)p->outer * p->inner;
     if (p->outer < 0 || p->inner < 0 || p->classes < 1) return 0;
-    if (p->outer > LIMIT || p->inner > LIMIT || p->classes > LIMIT || rows > LIMIT || rows * p->classes > LIMIT)
-        return 0;
+    if (p->outer > LIMIT || p->inner > LIMIT || p->classes > LIMIT || rows > LIMIT) return 0;
+    if (rows * p->classes > LIMIT) return 0;
     if ((int)p->dtype < 0 || (int)p->dtype > XN_BFLOAT16) return 0;
     if ((int)p->reduction < 0 || (int)p->reduction > XN_WEIGHTED_MEAN) return 0;
     if (!(p->label_smoothing >= 0) || !(p->label_smoothing <= 1)) return 0;
@@ -244,8 +244,8 @@ void fuzz_arguments(rng *r) {
     if (operations[op](NULL) != XN_BAD_ARGUMENT) fail("NULL is accepted");
     xn_problem p = draw(r, op);
     const int sensible = is_problem(&p) && suits(op, &p);
-    const wide elements = (wide)p.outer * p.classes * p.inner;
-    if (sensible && elements > 0 && (elements > MOST_ELEMENTS || !all_fit(&p))) return;
+    const int64_t elements = sensible ? p.outer * p.inner * p.classes : 0;
+    if (elements > 0 && (elements > MOST_ELEMENTS || !all_fit(&p))) return;
     memset(memory, 0, sizeof memory);
     for (int array = 6; array < ARRAYS; array++) memset(memory[array], UNTOUCHED, BYTES);
     describe("operation %d: outer=%lld classes=%lld inner=%lld dtype=%d reduction=%d shape=%d smoothing=%g epsilon=%g "

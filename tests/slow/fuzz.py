@@ -35,6 +35,7 @@ OPTIONS = [
 # What numbers were compared with tells this fuzzer nothing, and weighing inputs by it takes most of its time.
 FLAGS = [
     "-max_len=400",
+    "-len_control=0",
     "-entropic=0",
     "-use_cmp=0",
     "-timeout=60",
