@@ -4,7 +4,7 @@
  * A problem is a three-dimensional view (outer, classes, inner) of the caller's memory; a row is one
  * (outer, inner) position, numbered outer * inner_size + inner. Strides count elements, may be negative, and for what
  * is read zero. Pointers have the alignment of their type. No size, no product of sizes and no stride times its size
- * may be beyond 2^54; of a problem without rows, arrays play no part.
+ * may be beyond 2^52; of a problem without rows, arrays play no part.
  *
  * What makes no sense is answered with XN_BAD_ARGUMENT, whatever the fields hold. Only what the caller alone can know
  * is taken on trust: that the memory of the arrays is there and is the caller's, and overlaps nowhere else than said

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -213,6 +215,59 @@ def test_reader_that_closes_early():
     assert process.stderr.read() == ""
     process.stderr.close()
     assert process.wait() == 1
+
+
+def shell(redirection: str) -> subprocess.CompletedProcess:
+    """The command under a shell that opens its streams."""
+    env = {**os.environ, "SKBUILD_EDITABLE_VERBOSE": "0"}
+    command = '"$0" -m xent_native score "$1" "$2" --from-logits ' + redirection
+    return subprocess.run(
+        ["sh", "-c", command, sys.executable, LOGITS, LABELS], capture_output=True, text=True, env=env
+    )
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="its shell is another")
+@pytest.mark.parametrize(
+    ("redirection", "words"),
+    [
+        (">&-", "stdout is closed"),
+        pytest.param(
+            "> /dev/full",
+            "No space left",
+            marks=pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no such device"),
+        ),
+    ],
+)
+def test_results_that_nobody_can_have(redirection, words):
+    done = shell(redirection)
+    assert done.returncode == 1
+    assert re.fullmatch(f"xent-native: error: .*{words}.*\n", done.stderr)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="its shell is another")
+def test_closed_stderr(tmp_path):
+    """What went wrong is not told as a result."""
+    done = shell(f"--ignore-class 3 2>&- >'{tmp_path}/out'; code=$?; cat '{tmp_path}/out'; exit $code")
+    assert (done.returncode, done.stdout[:1]) == (0, LOGITS[:1])
+    done = subprocess.run(
+        ["sh", "-c", '"$0" -m xent_native score "$1" nowhere.npy 2>&-', sys.executable, LOGITS],
+        capture_output=True,
+    )
+    assert (done.returncode, done.stdout) == (1, b"")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of files are text elsewhere")
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+def test_names_that_cannot_be_printed(tmp_path, encoding):
+    folder = os.fsencode(tmp_path)
+    for name in (b"p\xff.npy", "\u00e9.npy".encode()):
+        shutil.copy(LOGITS, os.path.join(folder, name))
+        env = {**os.environ, "SKBUILD_EDITABLE_VERBOSE": "0", "PYTHONIOENCODING": encoding, "PYTHONUTF8": "1"}
+        command = [sys.executable, "-m", "xent_native", "score", os.path.join(folder, name), LABELS]
+        done = subprocess.run([*command, "--from-logits"], capture_output=True, env=env)
+        assert (done.returncode, done.stderr) == (0, b"")
+        assert b".npy against" in done.stdout
+        assert subprocess.run([*command[:-1], command[-2]], capture_output=True, env=env).returncode == 1
 
 
 def test_interrupted(monkeypatch):

@@ -272,3 +272,29 @@ def test_a_dtype_of_two_bytes_that_is_only_called_bfloat16():
         xn.sparse_categorical_crossentropy([0, 1, 2], fake, True)
     pytest.importorskip("ml_dtypes")
     assert xn.softmax(np.zeros((3, 4), dtype_of("bfloat16"))).dtype == dtype_of("bfloat16")
+
+
+@pytest.mark.parametrize("name", ["float8_e5m2", "float8_e4m3fn", "float4_e2m1fn", "int4"])
+def test_small_dtypes_of_ml_dtypes(name):
+    ml_dtypes = pytest.importorskip("ml_dtypes")
+    x = np.zeros((3, 4), getattr(ml_dtypes, name))
+    with pytest.raises(TypeError, match=f"y_pred must .* got .*{name}"):
+        xn.sparse_categorical_crossentropy([0, 1, 2], x, True)
+    with pytest.raises(TypeError, match=f"y_true must .* got .*{name}"):
+        xn.sparse_categorical_crossentropy(x[:, 0], np.zeros((3, 4)), True)
+
+
+class AlarmError(Exception):
+    """What a signal handler might raise."""
+
+
+class Alarming:
+    def __bool__(self) -> bool:
+        raise AlarmError
+
+
+def test_what_a_flag_raises_is_not_lost():
+    """It may come of a signal handler that runs meanwhile. An answer without a word would hide it."""
+    with pytest.raises(ValueError, match="from_logits must be true or false") as caught:
+        xn.sparse_categorical_crossentropy(np.zeros(3, int), np.zeros((3, 4)), Alarming())
+    assert isinstance(caught.value.__cause__, AlarmError)

@@ -107,6 +107,7 @@ def run_ctest(folder):
     assert "threads: 0 failures" in output
     assert len(re.findall("core: 0 failures", output)) == 2
     assert "callers: 0 failures" in output
+    assert "fuzz: 0 failures" in output
     return output
 
 

@@ -65,6 +65,12 @@ DAMAGED = {
     "beyond 64 bits": (raw_npy(header_of(shape="(99999999999999999999, 2)")), "truncated"),
     "negative": (raw_npy(header_of(shape="(-3, 2)"), bytes(24)), "must have rows"),
     "scalar": (raw_npy(header_of(shape="()"), bytes(4)), "must have rows"),
+    "no rows, but absurd": (raw_npy(header_of(shape=f"(0, {2**62})")), "no file holds"),
+    "no rows beyond 64 bits": (raw_npy(header_of(shape=f"(0, 1{'0' * 23})")), "no file holds"),
+    "no rows of many classes": (
+        raw_npy(header_of(shape="(0, 3000000)")),
+        "there are no rows|must be integers",
+    ),
     "objects": (raw_npy(header_of("'|O'"), bytes(48)), "Python objects"),
     "structured": (raw_npy(header_of("[('a', '<f4')]"), bytes(24)), "real numbers"),
     "text dtype": (raw_npy(header_of("'<U1'"), bytes(24)), "real numbers"),
@@ -99,7 +105,9 @@ def test_missing_files_folders_and_pipes(tmp_path):
     if hasattr(os, "mkfifo"):
         pipe = tmp_path / "pipe.npy"
         os.mkfifo(pipe)
-        keep_open = os.open(pipe, os.O_RDWR)  # else opening it to read would wait for a writer
+        with pytest.raises(scoring.DataError, match="regular file"):
+            scoring.score(pipe, LABELS)  # which has no writer, and is not waited for
+        keep_open = os.open(pipe, os.O_RDWR)
         os.write(keep_open, bytes(100))
         try:
             with pytest.raises(scoring.DataError, match="regular file"):

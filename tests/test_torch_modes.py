@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from torch_cases import ALL_OPTIONS, arguments
 
+import xent_native as xn
 import xent_native.torch as xt
 
 torch = pytest.importorskip("torch")
@@ -297,3 +298,51 @@ def test_negative_views(dtype):
         function(plain, target).backward()
         assert torch.equal(given.grad, plain.grad)
     assert xt.cross_entropy(x, torch._neg_view(-SOFT.to(dtype))) == xt.cross_entropy(x, SOFT.to(dtype))
+
+
+def shrunk(tensor):
+    """A tensor whose memory somebody has made smaller than its shape says."""
+    copy = tensor.clone()
+    copy.untyped_storage().resize_(copy.untyped_storage().nbytes() - 1)
+    return copy
+
+
+def test_memory_that_is_not_there():
+    for given in ((shrunk(X), LABELS), (X, shrunk(LABELS)), (X, shrunk(SOFT))):
+        name = "input" if given[0] is not X else "target"
+        with pytest.raises(ValueError, match=f"{name} must have storage of [0-9]+ bytes or more"):
+            xt.cross_entropy(*given)
+    with pytest.raises(ValueError, match="weight must have storage"):
+        xt.cross_entropy(X, LABELS, shrunk(torch.ones(X.shape[1])))
+    with pytest.raises(TypeError, match="y_pred must have storage"):
+        xn.sparse_categorical_crossentropy(LABELS, shrunk(X), True)
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+def test_tensors_without_plain_memory_are_refused():
+    nested = torch.nested.nested_tensor([X[0], X[1]])
+    jagged = torch.nested.nested_tensor([X[0], X[1]], layout=torch.jagged)
+    for tensor, words in (
+        (nested, "nested tensor"),
+        (jagged, "nested tensor"),
+        (X.to_sparse(), "dense"),
+        (X.to("meta"), "on the CPU"),
+    ):
+        with pytest.raises(TypeError, match=f"input must .*{words}") as caught:
+            xt.cross_entropy(tensor, LABELS)
+        assert caught.type is TypeError
+        with pytest.raises(TypeError, match=f"target must .*{words}"):
+            xt.cross_entropy(X, tensor)
+        with pytest.raises(TypeError, match=f"y_pred must .*{words}"):
+            xn.sparse_categorical_crossentropy(LABELS, tensor, True)
+
+
+def test_float8_is_refused():
+    small = SOFT.to(torch.float8_e5m2)
+    for function in (xt.cross_entropy, BINARY):
+        with pytest.raises(TypeError, match=r"input must be one of torch\.float32"):
+            function(small, LABELS)
+        with pytest.raises(TypeError, match=r"target must be one of torch\.float32"):
+            function(X, small)
+    with pytest.raises(TypeError, match="y_pred must be"):
+        xn.categorical_crossentropy(SOFT, small)

@@ -252,7 +252,7 @@ cdef int take_plain(Buffers *buffers, xn_problem *p, Shape *shape, int kind, y_t
     cdef int cls, i
     cdef bint dense = kind != PLAIN_SPARSE
     if type(axis) is not int or type(label_smoothing) is not float or type(epsilon) is not float:
-        return -1
+        return -1  # no method of an option runs here: what it raises would be lost
     if reduction is not None and type(reduction) is not str:
         return -1
     code = stored.get(dtype)
@@ -403,7 +403,7 @@ def cross_entropy(bint from_logits, x, int dtype, int axis, labels, int label_ty
         release(&buffers)
 
 
-cdef operation plain_operation(xn_problem *p, int kind, bint from_logits, coefficient, alpha, balanced) except? NULL:
+cdef operation plain_operation(xn_problem *p, int kind, bint from_logits, coefficient, alpha, bint balanced) except? NULL:
     """Sets what the losses other than cross-entropy have, and returns what computes them."""
     if kind <= PLAIN_DENSE:
         return xn_softmax_ce if from_logits else xn_prob_ce
@@ -417,7 +417,7 @@ cdef operation plain_operation(xn_problem *p, int kind, bint from_logits, coeffi
     if kind == PLAIN_BINARY_FOCAL:
         p.binary.from_probabilities = not from_logits
         p.binary.focal = 1
-        p.binary.balanced = bool(balanced)
+        p.binary.balanced = balanced
         if not (0 <= p.alpha <= 1 and 0 <= p.coefficient < INFINITY):
             raise ValueError
         return xn_binary_ce
@@ -444,6 +444,8 @@ def plain_cross_entropy(int kind, y_true, y_pred, from_logits, axis, ignore_clas
         raise ValueError("unknown kind of loss")
     if type(y_pred) is not ndarray or type(y_true) is not ndarray:
         return None
+    if type(from_logits) is not bool or type(balanced) is not bool:
+        return None
     dtype = y_pred.dtype
     buffers.count = 0
     try:
@@ -453,7 +455,7 @@ def plain_cross_entropy(int kind, y_true, y_pred, from_logits, axis, ignore_clas
             if cls < 0:
                 return None
             call = plain_operation(&p, kind, from_logits, coefficient, alpha, balanced)
-        except Exception:  # whatever an option's own methods raise: the thorough way asks them again
+        except (BufferError, OverflowError, TypeError, ValueError):  # the thorough way says what is wrong
             return None
         if p.reduction == XN_NONE:
             rows = y_true.shape if kind == PLAIN_SPARSE else y_pred.shape[:cls] + y_pred.shape[cls + 1:]

@@ -69,21 +69,33 @@ def loaded_torch() -> Any:
     return torch if hasattr(torch, "Tensor") else None
 
 
-def check_tensor(name: str, tensor: Any) -> None:
-    """TypeError unless its numbers are in the memory of this machine, at strides."""
+def tensor_fault(tensor: Any) -> str | None:
+    """What is wrong with a tensor whose numbers are not in the memory of this machine, at strides; else None."""
     if tensor.device.type != "cpu":
-        raise _RefusedError(
-            f"{name} must be on the CPU; got a tensor on device {tensor.device}: use its cpu()"
-        )
+        return f"must be on the CPU; got a tensor on device {tensor.device}: use its cpu()"
+    if tensor.is_nested:
+        return "must not be a nested tensor: use torch.nested.to_padded_tensor"
     if str(tensor.layout) != "torch.strided":
-        raise _RefusedError(
-            f"{name} must be dense; got a tensor of layout {tensor.layout}: use its to_dense()"
-        )
+        return f"must be dense; got a tensor of layout {tensor.layout}: use its to_dense()"
+    return None
+
+
+def storage_fault(tensor: Any) -> str | None:
+    """What is wrong with a dense tensor whose memory somebody has made smaller than its shape says; else None."""
+    if tensor.numel() == 0:
+        return None
+    last = tensor.storage_offset()
+    for size, stride in zip(tensor.shape, tensor.stride(), strict=True):
+        last += (size - 1) * stride
+    expected, found = (last + 1) * tensor.element_size(), tensor.untyped_storage().nbytes()
+    return None if expected <= found else f"must have storage of {expected} bytes or more; got {found}"
 
 
 def _tensor_memory(name: str, tensor: Any) -> np.ndarray:
     """What a torch tensor holds. bfloat16 is copied to float32 if there is no ml_dtypes to name it in NumPy."""
-    check_tensor(name, tensor)
+    fault = tensor_fault(tensor) or storage_fault(tensor)
+    if fault:
+        raise _RefusedError(f"{name} {fault}")
     tensor = tensor.detach().resolve_conj().resolve_neg()
     torch = sys.modules["torch"]
     if tensor.dtype != torch.bfloat16:

@@ -19,11 +19,17 @@ import numpy as np
 __all__ = ["DataError", "NpyFile"]
 
 _ALIGNMENT = 64  # one cache line, one vector of the widest instruction set
+_MOST_BYTES = (1 << 63) - 1  # of an array, as NumPy counts, whatever is 0
 _MAGIC = b"\x93NUMPY"
 _HEADERS: dict[tuple[int, int], Callable[..., tuple[tuple[int, ...], bool, np.dtype[Any]]]] = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
 }
+
+
+def _open(path: str, flags: int) -> int:
+    """Opens without waiting for the other end of a pipe, which is refused next; files are read as ever."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 class DataError(ValueError):
@@ -50,7 +56,7 @@ class NpyFile:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.name = os.fsdecode(path)
-        self._file = open(path, "rb", buffering=0)  # noqa: SIM115  close() closes it
+        self._file = open(path, "rb", buffering=0, opener=_open)  # noqa: SIM115  close() closes it
         try:
             self.shape, self._fortran_order, self.dtype = self._read_header()
             self._start = self._file.tell()
@@ -112,6 +118,8 @@ class NpyFile:
             raise DataError(f"{self.name}: must hold real numbers; got dtype {dtype}")
         if not shape or min(shape) < 0:
             raise DataError(f"{self.name}: must have rows; got shape {shape}")
+        if 0 in shape and math.prod(max(size, 1) for size in shape) * dtype.itemsize > _MOST_BYTES:
+            raise DataError(f"{self.name}: the header makes no sense: no file holds the shape {shape}")
         return shape, fortran_order, dtype
 
     def _check_size(self) -> None:

@@ -39,6 +39,8 @@ def prediction(value: Any, name: str = "y_pred") -> tuple[np.ndarray, np.dtype]:
         raise TypeError(f"{name} must be float64 or smaller; got {array.dtype}")
     if array.dtype.kind == "f" or _core.is_bfloat16(array.dtype):  # the other byte order
         native = array.dtype.newbyteorder("=")
+        if _core.stored_code(native) < 0:
+            raise TypeError(f"{name} must be float16, bfloat16, float32 or float64; got {array.dtype}")
         return converted(array, native), native
     return converted(array, np.float64), np.dtype(np.float64)
 

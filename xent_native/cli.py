@@ -12,6 +12,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from typing import TextIO
 
 from . import __version__, runtime, scoring
 
@@ -50,15 +51,25 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code. A command line that makes no sense raises SystemExit(2) instead, as argparse does.
     """
     options = _parser().parse_args(argv)
+    if sys.stdout is None:
+        return _fail("stdout is closed: there is nowhere to write the result")
     try:
         code = _score(options) if options.command == "score" else _info()
         sys.stdout.flush()
         return code
     except BrokenPipeError:  # the reader, such as head, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing left to flush at exit
+        _leave_stdout()
         return _EXIT_DATA
+    except OSError as error:  # such as a full disk; _score takes those of files
+        _leave_stdout()
+        return _fail(f"the result could not be written: {error.strerror or error}")
     except KeyboardInterrupt:
         return _EXIT_INTERRUPTED
+
+
+def _leave_stdout() -> None:
+    """What could not be written is not tried once more at the end of the process."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -121,7 +132,8 @@ def _score(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(result.to_dict(), allow_nan=False))
     else:
-        print(f"{options.logits} against {options.labels}", *_table(result), sep="\n")
+        _print(f"{options.logits} against {options.labels}", sys.stdout)
+        print(*_table(result), sep="\n")
     return 0
 
 
@@ -155,4 +167,11 @@ def _fail(message: str) -> int:
 
 
 def _say(message: str) -> None:
-    print(f"xent-native: {message}", file=sys.stderr)
+    if sys.stderr is not None:
+        _print(f"xent-native: {message}", sys.stderr)
+
+
+def _print(text: str, stream: TextIO) -> None:
+    """Prints a line with names of files, which may have characters that the stream has not."""
+    encoding = stream.encoding or "utf-8"
+    print(text.encode(encoding, "backslashreplace").decode(encoding), file=stream)

@@ -17,6 +17,7 @@ from ._npy import DataError, NpyFile
 __all__ = ["ClassScore", "DataError", "DataTypeError", "LabelError", "Score", "score"]
 
 _CHUNK_BYTES = 1 << 23  # of predictions in memory at a time: reads of this size run at full speed
+_MOST_EMPTY_CLASSES = 1 << 16  # of predictions without rows: then no file's size vouches for them
 _BLOCK_ROWS = 4096  # rows whose losses are summed together: fixes the bits of the sums, whatever a chunk is
 
 
@@ -226,6 +227,10 @@ def _check(x: _Source, y: _Source) -> None:
     rows, classes = x.shape
     if classes == 0:
         raise DataError(f"{x.name}: predictions must have at least one class; got shape {x.shape}")
+    if rows == 0 and classes > _MOST_EMPTY_CLASSES:
+        raise DataError(
+            f"{x.name}: there are no rows, but {classes} classes, each of which would take memory"
+        )
     if x.dtype.kind == "b" or x.dtype.itemsize > 8:
         raise DataTypeError(f"{x.name}: predictions must be float64 or smaller; got dtype {x.dtype}")
     if y.dtype.kind not in "iu":

@@ -5,9 +5,9 @@
 
 #include "core.h"
 
-/* So far no address arithmetic can overflow: kernels ask for what lies some 200 rows ahead, whether it is there or
+/* So far no address arithmetic can overflow: kernels ask for what lies at most 255 rows ahead, whether it is there or
  * not, and every element has 8 bytes at most. */
-static const int64_t MOST = INT64_C(1) << 54;
+static const int64_t MOST = INT64_C(1) << 52;
 
 static int are_sizes(const xn_problem *p) {
     int64_t rows, elements;

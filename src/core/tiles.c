@@ -11,6 +11,11 @@
 #define XN_WAITS 1
 #include <pthread.h>
 #include <time.h>
+#ifdef __APPLE__ /* where a condition knows no other clock */
+#define XN_CLOCK CLOCK_REALTIME
+#else
+#define XN_CLOCK CLOCK_MONOTONIC
+#endif
 #endif
 
 enum {
@@ -82,7 +87,7 @@ static void finish(crew *c, int thread, int threads) {
     } else {
         while (c->finished < threads - 1 && !atomic_load_explicit(&c->stop, memory_order_relaxed)) {
             struct timespec until;
-            clock_gettime(CLOCK_REALTIME, &until);
+            clock_gettime(XN_CLOCK, &until);
             until.tv_nsec += ASK_NANOSECONDS;
             until.tv_sec += until.tv_nsec / 1000000000;
             until.tv_nsec %= 1000000000;
@@ -98,10 +103,24 @@ static void finish(crew *c, int thread, int threads) {
 #endif
 }
 
+#ifdef XN_WAITS
+static void start_waits(crew *c) {
+    pthread_mutex_init(&c->lock, NULL);
+#ifdef __APPLE__
+    pthread_cond_init(&c->all, NULL);
+#else /* a clock that nobody sets: a wait of 20 ms could else become one of hours */
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, XN_CLOCK);
+    pthread_cond_init(&c->all, &attributes);
+    pthread_condattr_destroy(&attributes);
+#endif
+}
+#endif
+
 static void run_team(crew *c, int threads) {
 #ifdef XN_WAITS
-    pthread_mutex_init(&c->lock, NULL);
-    pthread_cond_init(&c->all, NULL);
+    start_waits(c);
 #endif
 #pragma omp parallel num_threads(threads)
     {

@@ -43,12 +43,13 @@ static inline const real *XN_T(binary_read)(const xn_plane *plane, XN_T(spot) at
     if (whole) return x;
 #endif
     const int64_t pieces = whole ? 1 : at.pieces, length = whole ? at.pieces * at.length : at.length;
-    for (int64_t i = 0; i < pieces; i++, x += plane->row) {
+    for (int64_t i = 0; i < pieces; i++) {
+        const XN_T(stored) *from = x + i * plane->row;
         real *to = space + i * length;
         if (step == 1) {
-            XN_T(widen)(to, x, length);
+            XN_T(widen)(to, from, length);
         } else {
-            for (int64_t j = 0; j < length; j++) to[j] = XN_T(widened)(x[j * step]);
+            for (int64_t j = 0; j < length; j++) to[j] = XN_T(widened)(from[j * step]);
         }
     }
     return space;
@@ -56,11 +57,12 @@ static inline const real *XN_T(binary_read)(const xn_plane *plane, XN_T(spot) at
 
 /* Elements of a block to a plane; through the stream, unless that is NULL, where they lie together. */
 static inline void XN_T(binary_write)(const xn_plane *plane, XN_T(spot) at, const real *value, XN_T(stream) *stream) {
-    XN_T(stored) *to = XN_T(at)(plane, at.row, at.cls);
+    XN_T(stored) *first = XN_T(at)(plane, at.row, at.cls);
     const int64_t step = at.across ? plane->row : plane->cls;
     const int whole = step == 1 && (at.pieces == 1 || plane->row == at.length);
     const int64_t pieces = whole ? 1 : at.pieces, length = whole ? at.pieces * at.length : at.length;
-    for (int64_t i = 0; i < pieces; i++, to += plane->row, value += length) {
+    for (int64_t i = 0; i < pieces; i++, value += length) {
+        XN_T(stored) *to = first + i * plane->row;
         if (step == 1 && stream) {
             XN_T(narrow)(XN_T(stream_open)(stream, to), value, length);
             XN_T(stream_push)(stream, length);

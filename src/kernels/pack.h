@@ -214,8 +214,8 @@ static inline void XN_T(pack)(real *restrict block, const xn_plane *plane, XN_T(
 /* The way back, with ordinary stores. */
 static inline void XN_T(unpack)(const xn_plane *plane, const real *restrict block, XN_T(strip) strip, int64_t from,
                                 int64_t n) {
-    XN_T(stored) *x = XN_T(at)(plane, strip.first, from);
-    for (int64_t r = 0; r < strip.rows; r += XN_LANES, x += XN_LANES * plane->row) {
+    for (int64_t r = 0; r < strip.rows; r += XN_LANES) {
+        XN_T(stored) *x = XN_T(at)(plane, strip.first + r, from);
         const real *group = block + r * n;
         const int64_t rows = XN_T(least)(strip.rows - r, XN_LANES);
         if (rows == XN_LANES && plane->cls == 1 && n >= 4) {

@@ -55,17 +55,18 @@ typedef struct {
 /* Weights are added in float64, in some order. */
 static void find_divisor(check *k) {
     const problem *q = k->q;
-    long double rows = 0, weight = 0, size = 0;
+    long double rows = 0, weight = 0, size = 0, finite = 0;
     for (int64_t row = 0; row < q->rows; row++) {
         if (q->p.labels.data && q->label[row] < 0) continue;
         rows += 1;
         weight += (long double)q->weight[row];
         size += fabsl((long double)q->weight[row]);
+        if (isfinite(q->weight[row])) finite += fabsl((long double)q->weight[row]);
     }
     k->divisor = q->p.reduction == XN_MEAN ? rows : q->p.reduction == XN_WEIGHTED_MEAN ? weight : 1;
     if (q->p.reduction == XN_WEIGHTED_MEAN && size != 0 && !isinf(weight) && !isnan(weight))
         k->divisor_error = (rows + 4) * E * size / fabsl(weight);
-    if (size > MOST && !isinf(weight) && !isnan(weight)) k->divisor_error = (long double)INFINITY;
+    if (finite > MOST && !isnan(weight)) k->divisor_error = (long double)INFINITY; /* parts of it may be infinite */
     const double divisor = (double)k->divisor;
     k->grad_scale = divisor == 0 ? 0 : 1 / divisor;
 }

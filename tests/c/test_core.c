@@ -215,6 +215,7 @@ static void check_interrupted(void) {
 
 static void refuse(xn_problem p, int is_prob, const char *what) {
     describe("%s", what);
+    if (xn_softmax_ce(NULL) != XN_BAD_ARGUMENT) fail("NULL is accepted");
     const xn_status status = is_prob ? xn_prob_ce(&p) : xn_softmax_ce(&p);
     if (status != XN_BAD_ARGUMENT) fail("status %d", (int)status);
 }
@@ -234,6 +235,19 @@ static void check_arguments(void) {
     REFUSE(0, dtype = (xn_dtype)7, "an unknown dtype");
     REFUSE(0, target = input, "labels and dense targets");
     REFUSE(0, input.data = NULL, "no input");
+    REFUSE(0, input.data = (char *)x + 2, "a misaligned input");
+    REFUSE(0, input.outer = INT64_MIN, "a stride beyond what addresses reach");
+    REFUSE(0, outer = INT64_MAX, "a size beyond what addresses reach");
+    REFUSE(0, classes = INT64_C(1) << 60, "more classes than addresses reach");
+    REFUSE(0, reduction = (xn_reduction)4, "an unknown reduction");
+    REFUSE(0, labels.type = (xn_int_type)8, "an unknown type of labels");
+    REFUSE(0, shape = XN_FOCAL, "a shape that the operation does not have");
+    REFUSE(0, label_smoothing = NAN, "a label smoothing of NaN");
+    REFUSE(1, epsilon = 0.5, "an epsilon of 1/2");
+    REFUSE(1, epsilon = NAN, "an epsilon of NaN");
+    REFUSE(1, grad = ((xn_array){out, 4, 0, 0}), "a gradient with a stride of 0");
+    REFUSE(1, loss = ((xn_row_array){out, XN_FLOAT16, 1, 0}), "a loss of a half type");
+    REFUSE(1, labels.data = NULL, "probabilities without targets");
     REFUSE(1, hess = output, "a Hessian from probabilities");
     REFUSE(1, prob = output, "probabilities from probabilities");
     REFUSE(1, log_prob = output, "log-probabilities from probabilities");

@@ -231,6 +231,7 @@ static void divergence(truth *t, const errors *e) {
         *grad = within(inside ? slope : 0, (inside || unsure ? error + lost(e, w, quotient) : 0) + 2 * e->tiny);
         grad->freedom = slope_freedom(e, w, isnan(quotient) && inside ? quotient : 1, 1);
         const int large = !(fabsl(quotient) <= e->most) && !isnan(quotient);
+        if (isnan(quotient) && unsure) grad->freedom = ANYTHING;
         if (!inside && isnan(w)) grad->freedom = ANYTHING;
         if (vague || ((inside || unsure) && large)) grad->freedom = ANYTHING;
         if (!is_told(t)) grad->freedom = ANYTHING;

@@ -10,6 +10,7 @@ void fuzz_prob(rng *r);
 void fuzz_shaped(rng *r);
 void fuzz_shaped_prob(rng *r);
 void fuzz_binary(rng *r);
+void fuzz_long_rows(rng *r);
 void fuzz_labels(rng *r);
 void fuzz_arguments(rng *r);
 void fuzz_interface(rng *r);

@@ -76,7 +76,13 @@ def _softmax_problem(
 ) -> SoftmaxProblem:
     shape, code = tuple(input.shape), CODES[input.dtype]
     return SoftmaxProblem(
-        shape, code, memory(target), numbers(weight), ignore_index, reduction, label_smoothing
+        shape,
+        code,
+        memory("target", target),
+        numbers("weight", weight),
+        ignore_index,
+        reduction,
+        label_smoothing,
     )
 
 
@@ -102,8 +108,8 @@ def binary_cross_entropy_with_logits(
 def _binary_weights(input: Any, weight: Any, pos_weight: Any) -> tuple[Any, Any]:
     shape = tuple(input.shape)
     return (
-        _sigmoid.weight_array("weight", numbers(weight), shape),
-        _sigmoid.weight_array("pos_weight", numbers(pos_weight), shape),
+        _sigmoid.weight_array("weight", numbers("weight", weight), shape),
+        _sigmoid.weight_array("pos_weight", numbers("pos_weight", pos_weight), shape),
     )
 
 
@@ -111,7 +117,9 @@ def _binary_problem(
     reduction: str, input: Any, target: Any, weight: Any, pos_weight: Any
 ) -> _sigmoid.BinaryProblem:
     weights = _binary_weights(input, weight, pos_weight)
-    return _sigmoid.BinaryProblem(tuple(input.shape), CODES[input.dtype], memory(target), *weights, reduction)
+    return _sigmoid.BinaryProblem(
+        tuple(input.shape), CODES[input.dtype], memory("target", target), *weights, reduction
+    )
 
 
 def _rows(shape: Any) -> tuple[int, ...]:
@@ -125,7 +133,9 @@ def check(input: Any, target: Any, **others: Any) -> None:
         raise TypeError(f"target must be a tensor, as input is one; got {type(target).__name__}")
     for name, tensor in {"input": input, "target": target, **others}.items():
         if _foreign.is_tensor(tensor):
-            _foreign.check_tensor(name, tensor)
+            fault = _foreign.tensor_fault(tensor)
+            if fault:
+                raise TypeError(f"{name} {fault}")
             if name == "input":
                 continue
             if tensor.requires_grad and torch.is_grad_enabled():
@@ -134,9 +144,11 @@ def check(input: Any, target: Any, **others: Any) -> None:
                 )
             if forward_ad.unpack_dual(tensor).tangent is not None:
                 raise ValueError(f"{name} must not have a tangent: only that of input is followed")
+    expected = ", ".join(str(dtype) for dtype in CODES)
     if input.dtype not in CODES:
-        expected = ", ".join(str(dtype) for dtype in CODES)
         raise TypeError(f"input must be one of {expected}; got {input.dtype}")
+    if target.is_floating_point() and target.dtype not in CODES:
+        raise TypeError(f"target must be one of {expected}, or integers; got {target.dtype}")
 
 
 def autocast(tensor: Any) -> Any:
@@ -160,8 +172,8 @@ def option(name: str, value: Any) -> Any:
     return torch.from_numpy(np.array(_problem.as_array(name, value), np.float64, order="C"))
 
 
-def memory(tensor: Any) -> np.ndarray:
-    """The tensor's memory as an array, without a copy; bfloat16 as the integers that hold its bits.
+def memory(name: str, tensor: Any) -> np.ndarray:
+    """The tensor's memory as an array, without a copy; bfloat16 as the integers that hold its bits. Errors name it.
 
     Within transforms and tracing, tensors stand for others. They have no memory, which they say when they are asked
     for it; or not, and lend what is not theirs. There real tensors are replaced too when they are detached.
@@ -177,21 +189,24 @@ def memory(tensor: Any) -> np.ndarray:
         else:
             array = plain.numpy(force=True)
         plain.untyped_storage().data_ptr()  # raises within functionalize(), where numpy() does not
+        fault = _foreign.storage_fault(plain)
     except RuntimeError as error:
         raise TypeError(NO_MEMORY) from error
+    if fault:
+        raise ValueError(f"{name} {fault}")
     return np.asarray(array)
 
 
-def numbers(tensor: Any) -> np.ndarray | None:
+def numbers(name: str, tensor: Any) -> np.ndarray | None:
     """As `memory`, but bfloat16 as float32; None if there is no tensor."""
     if tensor is None:
         return None
-    return memory(tensor.float() if tensor.dtype == torch.bfloat16 else tensor)
+    return memory(name, tensor.float() if tensor.dtype == torch.bfloat16 else tensor)
 
 
 def loss_of(make: Callable[..., Problem], input: Any, *others: Any) -> Any:
     """The loss as a tensor; in the graph if a gradient will be asked for, or if `input` carries a tangent."""
-    x = memory(input)
+    x = memory("input", input)
     problem = make(input, *others)
     grows = input.requires_grad and torch.is_grad_enabled()
     if grows or forward_ad.unpack_dual(input).tangent is not None:
@@ -202,7 +217,7 @@ def loss_of(make: Callable[..., Problem], input: Any, *others: Any) -> Any:
 def solve(problem: Problem, x: np.ndarray, grad: Any, dtype: Any) -> Any:
     """The loss of the logits `x` as a tensor of the input's dtype; `grad`, a tensor or None, is filled."""
     threads = runtime.resolve_threads(None) or torch.get_num_threads()
-    into = None if grad is None else memory(grad)
+    into = None if grad is None else memory("grad", grad)
     if problem.reduction != "none":
         value = problem.solve(x, into, None, threads)
         try:
@@ -210,7 +225,7 @@ def solve(problem: Problem, x: np.ndarray, grad: Any, dtype: Any) -> Any:
         except RuntimeError:  # it overflows the dtype; a conversion makes it infinite, but takes longer
             return torch.scalar_tensor(value, dtype=torch.float64, device="cpu").to(dtype)
     losses = torch.empty(problem.rows, dtype=_wide(dtype), device="cpu")
-    problem.solve(x, into, memory(losses), threads)
+    problem.solve(x, into, memory("losses", losses), threads)
     return losses.to(dtype)
 
 
@@ -223,7 +238,7 @@ def new_gradient(problem: Problem, input: Any, x: np.ndarray) -> Any:
     """A tensor of the input's shape, and of its layout in memory if the kernels can walk that. `x` is its memory."""
     if not input.is_contiguous():
         grad = torch.empty_like(input)
-        native = problem.arranged(memory(grad))
+        native = problem.arranged(memory("grad", grad))
         if _problem.passable(native, problem.class_axis) is native and not _problem.overlaps_itself(native):
             return grad
     # NumPy asks the system for large pages, PyTorch does not: a third of the time of a large gradient.
@@ -253,12 +268,12 @@ class _Loss(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, upstream: Any) -> Any:
         """Gives the gradient away. A second call, after retain_graph=True, computes it again from what was saved."""
-        memory(upstream)  # refuses batches of gradients, while there still is one to give
+        memory("upstream", upstream)  # refuses batches of gradients, while there still is one to give
         grad, ctx.grad = ctx.grad, None
         with torch.no_grad():
             if grad is None:
                 input, *others = ctx.saved_tensors
-                x, problem = memory(input), ctx.make(input, *others)
+                x, problem = memory("input", input), ctx.make(input, *others)
                 grad = new_gradient(problem, input, x)
                 solve(problem, x, grad, input.dtype)
             grad = scaled(grad, upstream, ctx.axis, ctx.pending)
