@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* What this CPU can run: the x86-64 levels v3 (AVX2, FMA) and v4 (AVX-512). */
+#include <stdatomic.h>
+
 #include "core.h"
 
 #ifdef XN_X86
@@ -15,7 +17,7 @@ static int has_small_parts(void) {
 }
 #endif
 
-int xn_cpu_level(void) {
+static int find_level(void) {
 #ifdef XN_X86
     __builtin_cpu_init();
     const int v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi") &&
@@ -27,4 +29,12 @@ int xn_cpu_level(void) {
     if (v3) return XN_LEVEL_AVX2;
 #endif
     return XN_LEVEL_BASELINE;
+}
+
+/* Asked once: in a virtual machine the question takes as long as a small problem. */
+int xn_cpu_level(void) {
+    static atomic_int known; /* the level + 1 */
+    if (atomic_load_explicit(&known, memory_order_relaxed) == 0)
+        atomic_store_explicit(&known, find_level() + 1, memory_order_relaxed);
+    return atomic_load_explicit(&known, memory_order_relaxed) - 1;
 }

@@ -17,7 +17,8 @@ import sys
 import records
 from builds import ROOT
 
-PASSING = re.compile(r"- (\d+) passing, (\d+) failing, and \d+ invalid")
+TEST = re.compile(r"^(tests/\S+::\S.*):$", re.MULTILINE)  # what its statistics begin with
+PASSING = re.compile(r"- (\d+) passing, \d+ failing, and \d+ invalid")
 
 
 def modules() -> list[str]:
@@ -40,13 +41,19 @@ def main() -> int:
     done = subprocess.run(
         command, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
     )
-    phases = PASSING.findall(done.stdout)
+    tests = dict.fromkeys(TEST.findall(done.stdout), 0)
+    for name, statistics in zip(tests, TEST.split(done.stdout)[2::2], strict=True):
+        tests[name] = sum(map(int, PASSING.findall(statistics)))
     failures = done.stdout.partition("= FAILURES =")[2].partition("Hypothesis Statistics")[0]
     print(failures + done.stdout.rstrip().splitlines()[-1])
-    passing = sum(int(passed) for passed, _ in phases)
-    print(f"{passing:,} examples of {len(phases)} tests passed")
+    run = {name: passed for name, passed in tests.items() if passed}  # others were skipped
+    passing = sum(run.values())
+    print(f"{passing:,} examples of {len(run)} tests passed")
+    if not run:
+        sys.exit("no test of hypothesis has run")
     if options.record:
-        counts = {"tests": len(phases), "inputs tried": passing, "failures": done.returncode}
+        failed = re.search(r"(\d+) failed", done.stdout.rstrip().splitlines()[-1])
+        counts = {"tests": len(run), "inputs tried": passing, "failures": int(failed[1]) if failed else 0}
         records.save("properties", "python tests/slow/properties.py --record", counts)
     return done.returncode
 
