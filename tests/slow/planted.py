@@ -4,9 +4,10 @@
     python tests/slow/planted.py [--record] [--only TEXT]
 
 plants.py has the bugs. Each is patched into a copy of the tree, built as its finder builds (C tests between guard
-pages; AddressSanitizer and UBSan; ThreadSanitizer with Archer; valgrind; pytest on the package, installed into an
-environment of its own), and counts as found if the test fails and says why. All tests pass first without any bug. It
-needs what tsan.py and valgrind.py need, and what the package is built with, beside this Python. Some fifteen minutes.
+pages; AddressSanitizer and UBSan; ThreadSanitizer with Archer; valgrind; libFuzzer; pytest on the package, installed
+into an environment of its own), and counts as found if the test fails and says why. All tests pass first without any
+bug. It needs what tsan.py, valgrind.py and fuzz.py need, and what the package is built with, beside this Python. Some
+fifteen minutes.
 """
 
 from __future__ import annotations
@@ -21,14 +22,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import fuzz
 import records
 import tsan
 import valgrind
 from builds import ROOT, arguments, attempt, configure, make, workplace
-from plants import ADDRESSES, C_TESTS, MEMORY, PLANTS, PYTEST, THREADS, Plant
+from plants import ADDRESSES, C_TESTS, FUZZER, MEMORY, PLANTS, PYTEST, THREADS, Plant
 
 # Not optimised: built quickly. The optimised code has its own tests.
 QUICK = ["-DCMAKE_BUILD_TYPE=Debug", "-DCMAKE_C_FLAGS_DEBUG=-O0"]
+FUZZ_RUNS = 100_000  # without a corpus: what the seeds of the generators make
 LEFT_OUT = shutil.ignore_patterns("build", ".*", "__pycache__", "*.so", "results")
 
 
@@ -98,6 +101,14 @@ def finders(tree: Path, folder: Path):
         ),
         MEMORY: lambda: CTests(
             tree, folder / "valgrind", valgrind.FLAGS, lambda test: valgrind.checked(test, "1")
+        ),
+        FUZZER: lambda: CTests(
+            tree,
+            folder / "fuzz",
+            [f"-DCMAKE_C_COMPILER={clang}", *fuzz.OPTIONS],
+            lambda target: attempt(
+                target, *fuzz.FLAGS, f"-runs={FUZZ_RUNS}", f"-artifact_prefix={folder}/", env=fuzz.ENVIRONMENT
+            ),
         ),
         PYTEST: lambda: Python(tree, folder / "python"),
     }

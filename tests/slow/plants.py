@@ -6,11 +6,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 # Who has to find a bug: planted.py says how each is built and run.
-C_TESTS, ADDRESSES, THREADS, MEMORY, PYTEST = (
+C_TESTS, ADDRESSES, THREADS, MEMORY, FUZZER, PYTEST = (
     "C tests",
     "ASan and UBSan",
     "TSan and Archer",
     "valgrind",
+    "libFuzzer",
     "pytest",
 )
 
@@ -21,7 +22,7 @@ class Plant:
 
     kind: str
     finder: str
-    test: str  # a C test, or arguments of pytest
+    test: str  # a C test, a fuzzer, or arguments of pytest
     message: str  # a regular expression
     changes: tuple[tuple[str, str, str], ...]  # file or pattern, text that is there once, its replacement
 
@@ -343,5 +344,23 @@ PLANTS = (
         "tests/test_buffers.py -k overlap",
         "FAILED .*overlap",
         ("xent_native/_problem.py", "        if overlap:\n", "        if overlap is None:\n"),
+    ),
+    plant(
+        "a gradient that is wrong for probabilities below 1e-30 alone",
+        FUZZER,
+        "xent_fuzz_prob",
+        "FAIL: .* grad of row",
+        (
+            "src/kernels/prob_ce.h",
+            "u != 0 ? u / p : 0;",
+            "u != 0 ? u / (p < (real)1e-30 ? (real)1e-30 : p) : 0;",
+        ),
+    ),
+    plant(
+        "uint16 labels beyond 32,767 taken for negative ones",
+        FUZZER,
+        "xent_fuzz_labels",
+        "FAIL: ",
+        (LABELS, "case XN_UINT16: DO(uint16_t)", "case XN_UINT16: DO(int16_t)"),
     ),
 )
