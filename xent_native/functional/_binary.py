@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import _core, _options, _problem, runtime
+from .. import _copy, _core, _options, _problem, runtime
 from ._call import short
 
 Focal = tuple[Any, Any, Any]
@@ -80,7 +80,7 @@ def binary(
     code = _options.reduction_code(reduction)
     target = _problem.targets(y_true, x, axis)
     if target.dtype != x.dtype:
-        x = x.astype(target.dtype)
+        x = _copy.converted(x, target.dtype)
     dtype = _problem.computed(x.dtype)
     weights = _problem.sample_weights(sample_weight, x, axis)
     factors = _problem.positive_weights(pos_weight, x, axis)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .. import _core, _options, _problem, runtime
+from .. import _copy, _core, _options, _problem, runtime
 
 EPSILON = 1e-7
 SPARSE, DENSE = _core.PLAIN["sparse"], _core.PLAIN["dense"]
@@ -118,7 +118,7 @@ def thorough(
     if dense:
         target, labels, label_code, ignored = _problem.targets(y_true, x, axis), None, 0, None
         if target.dtype != x.dtype:
-            x = x.astype(target.dtype)
+            x = _copy.converted(x, target.dtype)
     else:
         target, labels = None, _problem.labels(y_true, x, axis)
         label_code = _core.INTEGERS[labels.dtype]

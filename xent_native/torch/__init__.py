@@ -173,7 +173,7 @@ def binary_cross_entropy_with_logits(
     weights = _sigmoid.weight_array("weight", weight, x.shape)
     positive = _sigmoid.weight_array("pos_weight", pos_weight, x.shape)
     if _sigmoid.folds(weights, positive) and x.dtype.itemsize == 2:
-        x, y = x.astype(np.float32), _copy.converted(y, np.float32)
+        x, y = _copy.converted(x, np.float32), _copy.converted(y, np.float32)
     problem = _sigmoid.BinaryProblem(x.shape, _core.stored_code(x.dtype), y, weights, positive, reduction)
     losses = np.empty(problem.rows, problem.dtype) if problem.reduction == "none" else None
     value = problem.solve(x, None, losses, runtime.resolve_threads(None))
