@@ -237,7 +237,13 @@ RECORDS = {
     "tsan": "ThreadSanitizer with Archer, C tests",
     "valgrind": "valgrind, C tests",
     "planted": "planted bugs",
-    "fuzz": "libFuzzer, C interface",
+    **{
+        f"fuzz-{target}": f"libFuzzer, {target}"
+        for target in (
+            *("softmax", "prob", "shaped", "shaped_prob", "binary"),
+            *("long_rows", "labels", "arguments", "interface"),
+        )
+    },
     "properties": "hypothesis, Python interface",
     "cpus": "emulated x86-64 CPUs",
     "neon": "arm64, emulated",

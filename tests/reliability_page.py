@@ -94,17 +94,21 @@ def contract(cases: dict[str, int]) -> str:
 def counts() -> str:
     """What the slow tests counted when they last ran with --record."""
     rows = []
+    fuzzed = 0
     for name, what in RECORDS.items():
         path = RESULTS / f"{name}.json"
         if not path.exists():
             rows.append([what, "not run yet", "", ""])
             continue
         record = json.loads(path.read_text("utf-8"))
+        fuzzed += record["counts"]["runs"] if name.startswith("fuzz-") else 0
         found = "; ".join(
             f"{label}: {value:,}" if isinstance(value, int) else f"{label}: {value}"
             for label, value in record["counts"].items()
         )
         rows.append([what, found, f"`{record['command']}`", record["commit"]])
+    if fuzzed:
+        rows.append(["libFuzzer, all targets", f"runs: {fuzzed:,}", "the sum", ""])
     return table(["what", "found", "by", "commit"], rows)
 
 

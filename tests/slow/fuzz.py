@@ -5,7 +5,8 @@
 
 Builds the targets of tests/fuzz, starts from the inputs that are kept there, and runs each of them on all cores. The
 first finding ends it: the input that shows it stays in tests/fuzz/findings. With --keep, what the runs have found to
-cover more is added to tests/fuzz/corpus, and that made as small as its coverage allows.
+cover more is added to tests/fuzz/corpus, and that made as small as its coverage allows. With --record each target's
+counts are kept as soon as it has ended.
 On Debian or Ubuntu it needs `apt-get install clang cmake`. Ten million runs take about half an hour on two cores.
 """
 
@@ -85,9 +86,9 @@ class Fuzzer:
             artifact = re.search(r"Test unit written to (\S+)", text)
             print(text[-6000:])
             sys.exit(f"{self.target}: a finding, kept as {artifact[1] if artifact else 'nothing'}")
-        counted = dict.fromkeys(("runs", "coverage", "compared", "told"), 0)
+        counted = dict.fromkeys(("runs", "edges", "compared", "told"), 0)
         counted["runs"] = int(re.findall(r"number_of_executed_units:\s*(\d+)", text)[-1])
-        counted["coverage"] = int(re.findall(r"cov: (\d+)", text)[-1])
+        counted["edges"] = int(re.findall(r"cov: (\d+)", text)[-1])
         if results := re.search(r"results: (\d+) compared, (\d+) told", text):
             counted["compared"], counted["told"] = map(int, results.groups())
         return counted
@@ -102,9 +103,9 @@ def fuzz(folder: Path, target: str, runs: int, jobs: int) -> dict[str, int]:
     try:
         for fuzzer in fuzzers:
             counted = fuzzer.finish()
-            total = {
-                key: total.get(key, 0) + value for key, value in counted.items() if key != "coverage"
-            } | {"coverage": max(total.get("coverage", 0), counted["coverage"])}
+            total = {key: total.get(key, 0) + value for key, value in counted.items() if key != "edges"} | {
+                "edges": max(total.get("edges", 0), counted["edges"])
+            }
     finally:
         for fuzzer in fuzzers:
             fuzzer.process.kill()
@@ -115,7 +116,7 @@ def fuzz(folder: Path, target: str, runs: int, jobs: int) -> dict[str, int]:
         else ""
     )
     print(
-        f"{target}: {total['runs']:,} runs, {rate:,.0f} a second and process, {total['coverage']:,} edges{told}",
+        f"{target}: {total['runs']:,} runs, {rate:,.0f} a second and process, {total['edges']:,} edges{told}",
         flush=True,
     )
     return total
@@ -153,30 +154,25 @@ def main() -> int:
     flags = [f"-DCMAKE_C_COMPILER={compiler}", *OPTIONS]
     shares = {target: LONG if target == "long_rows" else 1 for target in targets}
     whole = sum(shares.values())
+    version = run(compiler, "--version").splitlines()[0]
     with workplace(options.build) as folder:
         build(folder, flags, *(f"xent_fuzz_{target}" for target in targets))
-        counts = {
-            target: fuzz(folder, target, math.ceil(options.runs * share / whole), options.jobs)
-            for target, share in shares.items()
-        }
+        for target, share in shares.items():
+            runs = math.ceil(options.runs * share / whole)
+            counts = fuzz(folder, target, runs, options.jobs)
+            if options.record:
+                command = f"python tests/slow/fuzz.py --target {target} --runs {runs} --record"
+                found = {
+                    "runs": counts["runs"],
+                    "results compared": counts["compared"],
+                    "edges": counts["edges"],
+                    "findings": 0,
+                    "compiler": version,
+                }
+                records.save(f"fuzz-{target}", command, found)
         for target in targets if options.keep else []:
             keep(folder, target)
-    runs, compared, told, edges = (
-        sum(count[key] for count in counts.values()) for key in ("runs", "compared", "told", "coverage")
-    )
-    print(f"{runs:,} runs, {compared:,} results compared, {told:,} of them told; no findings")
-    if options.record and not options.target:
-        version = run(compiler, "--version").splitlines()[0]
-        found = {
-            "runs": runs,
-            "targets": len(targets),
-            "edges": edges,
-            "results compared": compared,
-            "results told": told,
-            "findings": 0,
-            "compiler": version,
-        }
-        records.save("fuzz", f"python tests/slow/fuzz.py --runs {options.runs} --record", found)
+    print(f"{options.runs:,} runs of {len(targets)} targets: no findings")
     return 0
 
 

@@ -30,7 +30,8 @@ from builds import ROOT, attempt, find, run, tool
 SANITIZERS = "address,undefined"
 LEFT_OUT = ("test_native.py", "test_bench*.py")
 # AddressSanitizer reserves terabytes of addresses and keeps freed memory: tests that limit either cannot run with it.
-# LLVM's OpenMP may hang in a child that is forked in the middle of a region (1 of 350 here), and its answers to odd settings are its own: these tests are for GNU's.
+# LLVM's OpenMP may hang in a child that is forked in the middle of a region, and its answers to odd settings are its
+# own: these tests are for GNU's.
 NOT_HERE = (
     "test_fork.py::test_a_fork_while_another_thread_computes",
     "test_interrupt.py::test_interrupted_calls_keep_no_memory",
