@@ -148,7 +148,8 @@ def main() -> int:
         left_out = [f"--ignore-glob=*/{pattern}" for pattern in LEFT_OUT]
         left_out += [f"--deselect=tests/{test}" for test in NOT_HERE]
         # Cython's compiled docstrings and pytest's own plugins are as they are elsewhere.
-        command = [python, "-m", "pytest", "-q", *left_out, *arguments]
+        # By tests, not by modules: one module would keep a process busy when the others have ended.
+        command = [python, "-m", "pytest", "-q", "--dist=worksteal", *left_out, *arguments]
         with subprocess.Popen(
             command, cwd=ROOT, env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         ) as process:
