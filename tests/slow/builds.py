@@ -38,6 +38,11 @@ def c_tests(*left_out: str) -> list[str]:
     return [name for name in re.findall(r"add_executable\((xent_test_\w+)", text) if name not in left_out]
 
 
+def of_c_test(name: str) -> str:
+    """What a program of tests/c is run with: the inputs of the fuzzers, or how many cases of each kind, the fewest."""
+    return str(ROOT / "tests/fuzz/corpus") if name == "xent_test_fuzz" else "1"
+
+
 def attempt(
     *command: str | Path, env: Mapping[str, str] | None = None, cwd: Path | None = None
 ) -> tuple[int, str]:

@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 
 import records
-from builds import arguments, attempt, build, c_tests, find, run, workplace
+from builds import arguments, attempt, build, c_tests, find, of_c_test, run, workplace
 
 CLANGS = ("clang", *(f"clang-{version}" for version in range(22, 13, -1)))
 TESTS = c_tests("xent_test_kernels", "xent_test_serial")  # but those that have no threads
@@ -68,7 +68,7 @@ def main() -> int:
         for threads in THREADS:
             for name in TESTS:
                 returned, output = attempt(
-                    folder / name, ROUNDS.get(name, "1"), env=environment(archer, threads)
+                    folder / name, ROUNDS.get(name, of_c_test(name)), env=environment(archer, threads)
                 )
                 races = output.count("WARNING: ThreadSanitizer")
                 found += races + (returned != 0)

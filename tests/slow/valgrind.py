@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 
 import records
-from builds import arguments, attempt, build, c_tests, run, tool, workplace
+from builds import arguments, attempt, build, c_tests, of_c_test, run, tool, workplace
 
 TESTS = c_tests("xent_test_serial")  # that is xent_test_core once more
 FLAGS = ["-DCMAKE_C_COMPILER=gcc", "-DCMAKE_BUILD_TYPE=Debug", "-DCMAKE_C_FLAGS_DEBUG=-O1 -g"]
@@ -43,7 +43,7 @@ def main() -> int:
     with workplace(chosen.build) as folder:
         build(folder, FLAGS, *TESTS)
         for name in TESTS:
-            returned, output = checked(folder / name, "1")
+            returned, output = checked(folder / name, of_c_test(name))
             print(f"{name}: {'clean' if returned == 0 else 'NOT CLEAN'}", flush=True)
             tiles += sum(map(int, re.findall(r"(\d+) tiles", output)))
             sets = "".join(re.findall(r"instruction sets:(.*)", output)).strip() or sets
