@@ -161,7 +161,7 @@ def main() -> int:
     reports = len(REPORT.findall(output))
     counts = {word: int(number) for number, word in re.findall(r"(\d+) (passed|failed|skipped)", lines[-1])}
     print(f"{name}'s AddressSanitizer and UBSan: {counts.get('passed', 0)} tests passed, {reports} reports")
-    if options.record and not arguments:
+    if options.record:
         counts = {
             "tests passed": counts.get("passed", 0),
             "tests failed": counts.get("failed", 0),
@@ -169,9 +169,8 @@ def main() -> int:
             "reports": reports,
         }
         version = run(name, "--version").splitlines()[0]
-        records.save(
-            "sanitizers", "python tests/slow/sanitizers.py --record", {"compiler": version, **counts}
-        )
+        command = " ".join(["python tests/slow/sanitizers.py --record", *arguments])
+        records.save("sanitizers", command, {"compiler": version, **counts})
     return process.returncode or min(reports, 1)
 
 
