@@ -17,6 +17,8 @@ from compatibility_inputs import ArrayOnly
 from edge_functions import CALLS, Call, dtype_of
 
 import xent_native as xn
+import xent_native.scoring
+import xent_native.torch as xt
 
 DOCUMENTED = (TypeError, ValueError, IndexError)
 X = np.full((3, 4), 0.25)
@@ -298,3 +300,42 @@ def test_what_a_flag_raises_is_not_lost():
     with pytest.raises(ValueError, match="from_logits must be true or false") as caught:
         xn.sparse_categorical_crossentropy(np.zeros(3, int), np.zeros((3, 4)), Alarming())
     assert isinstance(caught.value.__cause__, AlarmError)
+
+
+class Awkward(str):
+    """Text that does not want to be compared."""
+
+    def __hash__(self) -> int:
+        raise RuntimeError
+
+    def __eq__(self, other: object) -> bool:
+        raise RuntimeError
+
+
+def test_text_that_does_not_compare():
+    x, y = np.zeros((3, 4)), np.zeros(3, int)
+    assert xn.sparse_categorical_crossentropy(y, x, True, reduction=Awkward("mean")) == np.log(4)
+    assert xt.cross_entropy(x, y, reduction=Awkward("mean")) == np.log(4)
+    with pytest.raises(ValueError, match="reduction must be one of"):
+        xn.sparse_categorical_crossentropy(y, x, True, reduction=Awkward("men"))
+
+
+def test_integers_with_named_parts():
+    y = np.zeros(4, np.dtype((np.int32, [("low", "<i2"), ("high", "<i2")])))
+    for call in (
+        lambda: xn.sparse_categorical_crossentropy(y, np.ones((4, 3)), True),
+        lambda: xt.cross_entropy(np.ones((4, 3)), y),
+        lambda: xn.scoring.score(np.ones((4, 3)), y),
+    ):
+        with pytest.raises(TypeError, match="must hold"):
+            call()
+
+
+def test_integers_that_python_does_not_write():
+    huge = 10**5000
+    with pytest.raises(IndexError, match="an object of type int"):
+        xn.sparse_categorical_crossentropy([0, 5], np.ones((2, 3)), True, ignore_class=huge)
+    with pytest.raises(IndexError, match="an object of type int"):
+        xt.cross_entropy(np.ones((2, 3)), np.array([0, 5]), ignore_index=huge)
+    with pytest.raises(IndexError, match="labels must lie in"):
+        xn.scoring.score(np.ones((2, 3)), [0, 5], ignore_class=huge)

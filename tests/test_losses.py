@@ -7,6 +7,8 @@ import copy
 import inspect
 import json
 import pickle
+from decimal import Decimal
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -191,6 +193,37 @@ def test_configuration_round_trips(cls, options, x):
     assert cls.from_config(config) != cls(**{**options, "from_logits": not loss.from_logits})
     if not isinstance(options.get("class_weight"), dict):  # whose keys JSON turns into strings: see below
         assert json.loads(json.dumps(described)) == described
+
+
+@pytest.mark.parametrize(
+    "weight",
+    [
+        np.ones(3, np.longdouble),
+        {0: Fraction(1, 2), 1: Decimal(2), 2: np.longdouble(1)},
+        {2: np.float32(0.5)},
+    ],
+    ids=["long double", "mapping", "one"],
+)
+def test_weights_of_any_number_survive_json(weight):
+    loss = xn.SparseCategoricalCrossentropy(from_logits=True, class_weight=weight)
+    twin = losses.deserialize(json.loads(json.dumps(losses.serialize(loss))))
+    x, y = np.arange(9.0).reshape(3, 3), [0, 1, 2]
+    assert (
+        twin(y, x)
+        == loss(y, x)
+        == xn.sparse_categorical_crossentropy(y, x, True, class_weight=weight, reduction="mean")
+    )
+
+
+@pytest.mark.parametrize("config", [5, ["name"], [{}], "name", {1: 2}])
+def test_configurations_that_are_none(config):
+    with pytest.raises(ValueError, match="config of CategoricalCrossentropy must be a dictionary"):
+        losses.deserialize({"class_name": "CategoricalCrossentropy", "config": config})
+
+
+def test_a_mapping_is_no_weight_of_positives():
+    with pytest.raises(TypeError, match="pos_weight must"):
+        xn.BinaryCrossentropy(pos_weight={0: 1.0})
 
 
 @pytest.mark.parametrize("cls", CLASSES)

@@ -304,3 +304,15 @@ def test_bad_label_names_file_and_row(tmp_path):
             scoring.LabelError, match=r"y\.npy: labels must lie in \[0, 3\); got 12 at row 77"
         ):
             scoring.score(np.ones((100, 3)), path, chunk_rows=chunk_rows)
+
+
+def test_an_ignored_class_of_any_integer_type():
+    class Two:
+        def __index__(self) -> int:
+            return 2
+
+    x, y = np.eye(3)[[0, 1, 2, 0]] * 0.7 + 0.1, [0, 1, 2, 0]
+    for two in (2, np.int8(2), Two()):
+        assert scoring.score(x, y, ignore_class=two).ignored == 1
+    with pytest.raises(ValueError, match="ignore_class must be an integer"):
+        scoring.score(x, y, ignore_class="2")

@@ -114,6 +114,7 @@ EVERYTHING = """
         getattr(xn, name)(x)
     losses.deserialize(losses.serialize(xn.CategoricalCrossentropy()))(t, x)
     scoring.score(sys.argv[1], sys.argv[2], from_logits=True)
+    xn.show_config()
     allowed = ("os.listdir", "os.scandir")  # Python's own search for modules
     print(json.dumps([event for event in events if event[0] not in allowed]))
 """

@@ -220,3 +220,22 @@ def test_public_names():
     with pytest.raises(AttributeError, match="no attribute 'NLLLoss'"):
         xt.NLLLoss  # noqa: B018
     assert xn.torch is xt
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("smoothing", [0.0, 0.25])
+def test_means_by_extreme_weights(dtype, smoothing, rng):
+    """A mean does not depend on the unit of the weights, as far as that is exact: powers of two."""
+    x, labels = rng.standard_normal((50, 4)).astype(dtype), rng.integers(0, 4, 50)
+    labels[7] = -100
+    weight = np.array([1, 2, 0.5, 4], dtype)
+    plain = xt.cross_entropy(x, labels, weight, label_smoothing=smoothing)
+    for exponent in (1020, -1065) if dtype == "float64" else (120, -140):
+        scaled = np.ldexp(weight, exponent)
+        assert xt.cross_entropy(x, labels, scaled, label_smoothing=smoothing) == plain
+
+
+def test_infinite_weights_have_no_mean():
+    x = np.array([[1.0, 2, 3], [np.nan, 1, 1]])
+    assert np.isnan(xt.cross_entropy(x, np.array([0, 1]), weight=[np.inf, 1, 1]))
+    assert np.isnan(xt.cross_entropy(x[:1], np.array([0]), weight=[np.inf, 1, 1]))

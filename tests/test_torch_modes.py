@@ -314,6 +314,18 @@ def test_memory_that_is_not_there():
             xt.cross_entropy(*given)
     with pytest.raises(ValueError, match="weight must have storage"):
         xt.cross_entropy(X, LABELS, shrunk(torch.ones(X.shape[1])))
+    for given in (
+        (X.double(), shrunk(SOFT)),
+        (X, shrunk(torch.ones(X.shape, dtype=torch.int64))),
+        (shrunk(X.bfloat16()), SOFT),
+        (torch._neg_view(shrunk(X)), SOFT),
+    ):
+        with pytest.raises(ValueError, match=r"(input|target) must have storage"):  # before it is converted
+            BINARY(*given)
+        with torch.autocast("cpu"), pytest.raises(ValueError, match=r"(input|target) must have storage"):
+            BINARY(*given)
+    with pytest.raises(ValueError, match="weight must have storage"):
+        BINARY(X, SOFT, shrunk(torch.ones(X.shape, dtype=torch.bfloat16)))
     with pytest.raises(TypeError, match="y_pred must have storage"):
         xn.sparse_categorical_crossentropy(LABELS, shrunk(X), True)
 

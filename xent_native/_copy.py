@@ -21,9 +21,14 @@ def converted(
     if not copy and array.dtype == dtype:
         return array
     result = np.empty_like(array, dtype=dtype, order=order, subok=False)
+    fill(result, array)
+    return result
+
+
+def fill(result: np.ndarray, array: np.ndarray) -> None:
+    """Copies the elements of `array` to those of `result`, which has its shape; what it cannot hold is inf or 0."""
     with np.errstate(all="ignore"):
         _fill(result, array)
-    return result
 
 
 def contiguous(array: np.ndarray, dtype: np.dtype) -> np.ndarray:

@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from . import _options
+
 __all__ = ["DataError", "NpyFile"]
 
 _ALIGNMENT = 64  # one cache line, one vector of the widest instruction set
@@ -114,12 +116,14 @@ class NpyFile:
             raise DataError(
                 f"{self.name}: must hold real numbers; got Python objects, which are never loaded"
             )
-        if dtype.kind not in "fiub":
+        if dtype.kind not in "fiub" or dtype.fields is not None:
             raise DataError(f"{self.name}: must hold real numbers; got dtype {dtype}")
         if not shape or min(shape) < 0:
-            raise DataError(f"{self.name}: must have rows; got shape {shape}")
-        if 0 in shape and math.prod(max(size, 1) for size in shape) * dtype.itemsize > _MOST_BYTES:
-            raise DataError(f"{self.name}: the header makes no sense: no file holds the shape {shape}")
+            raise DataError(f"{self.name}: must have rows; got shape {_options.shown(shape)}")
+        if math.prod(max(size, 1) for size in shape) * dtype.itemsize > _MOST_BYTES:
+            raise DataError(
+                f"{self.name}: the header makes no sense: no file holds the shape {_options.shown(shape)}"
+            )
         return shape, fortran_order, dtype
 
     def _check_size(self) -> None:

@@ -139,7 +139,9 @@ def _fraction(name: str, value: Any, most: float) -> float:
 def reduction_code(value: Any) -> int:
     """The code of a reduction's name."""
     if value is None or isinstance(value, str):
-        code = REDUCTIONS.get(value)
+        code = REDUCTIONS.get(
+            None if value is None else str.__str__(value)
+        )  # a subclass may hash as it likes
         if code is not None:
             return code
     choices = ", ".join(repr(choice) for choice in REDUCTIONS)

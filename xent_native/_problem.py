@@ -15,14 +15,15 @@ from typing import Any
 import numpy as np
 
 from . import _core, _foreign, _options
-from ._copy import contiguous, converted
+from ._copy import contiguous, converted, fill
 from ._core import FLOATS, INTEGERS
 
 
 def as_array(name: str, value: Any) -> np.ndarray:
     """Any array-like as an ndarray of numbers, without a copy where there is memory to share."""
     array = value if type(value) is np.ndarray else _foreign.as_ndarray(name, value)
-    if array.dtype.kind not in "fiub" and not _core.is_bfloat16(array.dtype):
+    known = array.dtype.kind in "fiub" and array.dtype.fields is None  # integers may have named parts
+    if not known and not _core.is_bfloat16(array.dtype):
         raise TypeError(f"{name} must hold real numbers; got dtype {array.dtype}")
     return array
 
@@ -242,12 +243,25 @@ def kept_weights(name: str, value: Any) -> Any:
     """Weights of classes or positives as a loss keeps them: None, a mapping, a number or an array; copied."""
     if value is None:
         return None
-    if isinstance(value, Mapping):
-        return dict(value)
+    if isinstance(value, Mapping) and name == "class_weight":
+        return {
+            key: weight if type(weight) in (int, float) else _plain_number(weight)
+            for key, weight in value.items()
+        }
     array = as_array(name, value)
     if array.ndim > 1:
         raise ValueError(f"{name} must be one number per class; got shape {array.shape}")
+    if array.dtype.itemsize > 8:  # which JSON has not
+        array = converted(array, np.float64)
     return array.copy() if array.ndim else array.item()
+
+
+def _plain_number(value: Any) -> Any:
+    """A number of any type as Python's own; what is none is refused where it is used."""
+    try:
+        return _options.number(value)
+    except TypeError:
+        return value
 
 
 def focal_alpha(value: Any) -> float | np.ndarray:
@@ -366,8 +380,7 @@ class Plane:
         if self.result is None:
             return self.native
         if self.result is not self.native:
-            with np.errstate(all="ignore"):  # what a half type cannot hold is inf or 0 there, as C has it
-                self.result[...] = self.native
+            fill(self.result, self.native)
         return self.result
 
 
@@ -398,8 +411,8 @@ class Rows:
         if self.reduced:
             with np.errstate(all="ignore"):
                 self.result[...] = reduced
-        elif self.result is not self.native:
-            self.result[...] = self.native
+        elif self.native is not None and self.result is not self.native:
+            fill(self.result, self.native)
         return self.result
 
 
@@ -422,5 +435,5 @@ def label_error(
     index = tuple(int(i) for i in np.unravel_index(row, rows)) if rows else ()
     allowed = f"[0, {x.shape[axis]})"
     if ignored is not None:
-        allowed += f" or equal {option}={ignored}"
+        allowed += f" or equal {option}={_options.shown(ignored)}"
     return IndexError(f"{name} must lie in {allowed}; got {label} at {place(index)}")

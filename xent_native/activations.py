@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from . import _core, _options, _problem, runtime
+from . import _copy, _core, _options, _problem, runtime
 
 __all__ = ["log_softmax", "logsumexp", "sigmoid", "softmax", "to_categorical"]
 
@@ -34,7 +34,7 @@ def _softmax_plane(x: Any, axis: int, out: Any, logarithm: bool, n_threads: int 
     if native is out or (out is None and dtype == native.dtype):
         return native
     result: np.ndarray = np.empty(native.shape, dtype) if out is None else out
-    result[...] = native
+    _copy.fill(result, native)
     return result
 
 
@@ -148,7 +148,7 @@ def logsumexp(x: Any, axis: int = -1, *, out: Any = None, n_threads: int | None 
     if native is out or out is None:
         return native
     result: np.ndarray = out
-    result[...] = native
+    _copy.fill(result, native)
     return result
 
 
@@ -204,7 +204,7 @@ def sigmoid(x: Any, *, out: Any = None, n_threads: int | None = None) -> np.ndar
         threads, None, 0, None, None, None, native,
     )  # fmt: skip
     if not direct:
-        view[...] = native
+        _copy.fill(view, native)
     return result
 
 

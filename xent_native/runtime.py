@@ -175,7 +175,7 @@ def config() -> dict[str, object]:
         "xent_native": __version__,
         "numpy": np.__version__,
         "python": platform.python_version(),
-        "platform": platform.platform(),
+        "platform": " ".join(getattr(platform.uname(), part) for part in ("system", "release", "machine")),
         "isa": isa(),
         "isas": {name: "supported" if supported else "not on this CPU" for name, supported in _core.isas()},
         "openmp": bool(_core.has_openmp()),

@@ -163,12 +163,12 @@ def score(
         x = _source("predictions", predictions, stack)
         y = _source("labels", labels, stack)
         _check(x, y)
-        _options.ignored_class(ignore_class, y.dtype)
+        ignored = _options.ignored_class(ignore_class, y.dtype)
         rows, classes = x.shape
         step = _chunk_rows(chunk_rows, classes * x.dtype.itemsize)
         options = {
             "from_logits": _options.flag("from_logits", from_logits),
-            "ignore_class": ignore_class,
+            "ignore_class": ignored,
             "n_threads": n_threads,
         }
         totals = _Totals(classes)

@@ -162,6 +162,8 @@ def deserialize(description: Any) -> Any:
             f"Could not interpret loss identifier: {_options.shown(description)}; known classes are {known}"
         )
     options = config or {}
+    if not isinstance(options, dict) or not all(isinstance(key, str) for key in options):
+        raise ValueError(f"config of {name} must be a dictionary of options; got {_options.shown(config)}")
     unknown = set(options) - set(inspect.signature(cls).parameters)
     if unknown:
         raise ValueError(

@@ -102,7 +102,10 @@ class BinaryProblem:
 
     def arranged(self, array: np.ndarray) -> np.ndarray:
         """An array of the input's shape with the classes along its last axis."""
-        return array[..., None] if self.single else array
+        try:
+            return array[..., None] if self.single else array
+        except IndexError:  # NumPy's limit
+            raise ValueError(f"input must have less than {array.ndim} dimensions here") from None
 
     def _row_weights(self, weight: np.ndarray, rows: tuple[int, ...]) -> np.ndarray:
         weight = _copy.converted(weight, self.dtype, copy=False)

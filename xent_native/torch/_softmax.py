@@ -12,11 +12,14 @@ from .. import _copy, _core, _options, _problem
 
 REDUCTIONS = ("none", "mean", "sum")
 HALF = _core.STORED[np.dtype(np.float16)]
+TINY = {np.dtype(np.float32): 2.0**-60, np.dtype(np.float64): 2.0**-900}  # sums of weights that are scaled
 FLOAT64 = _core.FLOATS[np.dtype(np.float64)]
 
 
 def reduction_name(value: Any) -> str:
     """`reduction` if PyTorch has it."""
+    if isinstance(value, str):
+        value = str.__str__(value)  # a subclass may compare as it likes
     if not isinstance(value, str) or value not in REDUCTIONS:
         raise ValueError(
             f"reduction must be one of {', '.join(map(repr, REDUCTIONS))}; got {_options.shown(value)}"
@@ -92,8 +95,10 @@ class SoftmaxProblem:
         # The kernels divide by the number of rows that are not ignored, but know no other divisor.
         mean, half = self.reduction == "mean", code == HALF
         self.counted = mean and not half and (self.factors is None or self.labels is None)
-        self.divisor = self._divisor() if mean and not self.counted else 1.0
+        self.divisor = self._mean_divisor() if mean and not self.counted else 1.0
         factor = 1.0 / self.divisor if self.divisor else math.inf
+        if math.isinf(self.divisor):
+            factor = math.nan  # of infinite weights there is no mean; 0 would say that no row counts
         self.pending, self.scale = (factor, 1.0) if half and self.divisor else (1.0, factor)
 
     def arranged(self, array: np.ndarray) -> np.ndarray:
@@ -127,18 +132,40 @@ class SoftmaxProblem:
         self.ignored = _options.ignored_class(self.ignore_index, labels.dtype)
         return _copy.contiguous(labels, labels.dtype)
 
+    def _mean_divisor(self) -> float:
+        """The divisor. Weights whose sum is too large or too small are scaled, which a mean does not see."""
+        divisor = self._divisor()
+        if (
+            self.factors is None
+            or (TINY[self.dtype] <= divisor < math.inf)
+            or divisor == 0
+            or divisor != divisor
+        ):
+            return divisor
+        with np.errstate(all="ignore"):
+            self.factors = np.ldexp(self.factors, -100 if divisor == math.inf else 60)
+        return self._divisor()
+
     def _divisor(self) -> float:
         """Of a mean: the number of rows, or of labels that are not ignored, or the sum of their weights."""
         if self.labels is None:
             return float(math.prod(self.rows))
+        labels = self.labels.reshape(-1)
+        starts = range(0, labels.size, _copy.PIECE)  # Python looks for Ctrl-C between them
+        return sum((self._weight_of(labels[start : start + _copy.PIECE]) for start in starts), 0.0)
+
+    def _weight_of(self, labels: np.ndarray) -> float:
+        """The sum of the weights of labels, or how many are not ignored."""
         if self.factors is None:
-            ignored = 0 if self.ignored is None else np.count_nonzero(self.labels == self.ignored)
-            return float(self.labels.size - ignored)
+            return float(
+                labels.size - (0 if self.ignored is None else np.count_nonzero(labels == self.ignored))
+            )
         # A label out of range is clipped here; the core refuses it.
-        weights = self.factors.take(self.labels, mode="clip").astype(np.float64)
+        weights = self.factors.take(labels, mode="clip").astype(np.float64)
         if self.ignored is not None:
-            weights = np.where(self.labels == self.ignored, 0.0, weights)
-        return float(weights.sum())
+            weights[labels == self.ignored] = 0.0
+        with np.errstate(all="ignore"):
+            return float(weights.sum())
 
     def solve(
         self, x: np.ndarray, grad: np.ndarray | None, losses: np.ndarray | None, n_threads: int

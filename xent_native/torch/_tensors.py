@@ -136,6 +136,7 @@ def check(input: Any, target: Any, **others: Any) -> None:
             fault = _foreign.tensor_fault(tensor)
             if fault:
                 raise TypeError(f"{name} {fault}")
+            check_storage(name, tensor)  # before any conversion reads it
             if name == "input":
                 continue
             if tensor.requires_grad and torch.is_grad_enabled():
@@ -149,6 +150,16 @@ def check(input: Any, target: Any, **others: Any) -> None:
         raise TypeError(f"input must be one of {expected}; got {input.dtype}")
     if target.is_floating_point() and target.dtype not in CODES:
         raise TypeError(f"target must be one of {expected}, or integers; got {target.dtype}")
+
+
+def check_storage(name: str, tensor: Any) -> None:
+    """ValueError if somebody has made a tensor's memory smaller than its shape says."""
+    try:
+        fault = _foreign.storage_fault(tensor)
+    except RuntimeError as error:  # it stands for others, within a transform, and has none
+        raise TypeError(NO_MEMORY) from error
+    if fault:
+        raise ValueError(f"{name} {fault}")
 
 
 def autocast(tensor: Any) -> Any:
@@ -189,11 +200,9 @@ def memory(name: str, tensor: Any) -> np.ndarray:
         else:
             array = plain.numpy(force=True)
         plain.untyped_storage().data_ptr()  # raises within functionalize(), where numpy() does not
-        fault = _foreign.storage_fault(plain)
     except RuntimeError as error:
         raise TypeError(NO_MEMORY) from error
-    if fault:
-        raise ValueError(f"{name} {fault}")
+    check_storage(name, plain)
     return np.asarray(array)
 
 
