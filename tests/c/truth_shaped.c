@@ -177,7 +177,9 @@ static void prob_slope(truth *t, const errors *e, const scale *s, const shaped_m
     *grad = within(base - own, error);
     grad->unfused = size * unfused * (m->sum.size / s->sum + (own != 0 ? fabsl(t->u[c] / t->x[c]) : 0));
     grad->freedom = m->freedom ? m->freedom : slope_freedom(e, w, m->sum.value, m->sum.size);
-    const int large = !(fabsl(quotient) <= e->most) && !isnan(quotient);
+    /* An error alone may be more than the type holds, where the weight has not yet made it smaller. */
+    const long double off = (of_v(t, e, c, one) + fabsl(t->u[c]) * unfused) / fabsl(t->x[c]);
+    const int large = !(fabsl(quotient) + off <= e->most) && !isnan(quotient);
     if (y.subnormal || (large && (y.inside || y.unsure)) || fabsl(base) > e->most) grad->freedom = ANYTHING;
 }
 
