@@ -233,7 +233,7 @@ CONTRACT: dict[str, list[Line]] = {
 
 # The records of tests/slow/results, in the order of the page.
 RECORDS = {
-    "sanitizers": "AddressSanitizer and UBSan, whole suite",
+    "sanitizers": "AddressSanitizer and UBSan",
     "tsan": "ThreadSanitizer with Archer, C tests",
     "valgrind": "valgrind, C tests",
     "planted": "planted bugs",
