@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from bounds import assert_within
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from profiles import examples
 
@@ -138,6 +138,7 @@ def test_binary_cross_entropy_with_logits(call):
     upstream = torch.full_like(loss, 0.5)
     loss.backward(upstream)
     expected, slope = oracle(x, target, keywords, upstream, functional.binary_cross_entropy_with_logits)
+    assume(np.abs(expected).max(initial=0) < 0.99 * torch.finfo(x.dtype).max)  # else infinite, as PyTorch's own
     bound = loss_bound(expected, max(1, x.numel()), x.dtype, keywords["reduction"])
     assert_within(as_double(loss), expected, 1.5 * bound, "loss")  # two weights of up to 1.5
     scale = 1.5 / (max(1, x.numel()) if keywords["reduction"] == "mean" else 1)
@@ -171,8 +172,10 @@ def test_scikit_learns_multinomial_loss(call):
     assert_within(loss, expected, 1.5 * loss_bound(expected, 1, kind, "none"), "loss")
     for found in (grad, again):
         assert_within(found, slope, grad_bound(slope, 1.5, kind), "gradient")
-    # p (1 - p) w: bounds.hess_bound, 10 ulp and a product; the peer's 1 - p cancels in float64.
-    bound = 11 * eps(kind) * np.abs(curve) + np.finfo(x.dtype).tiny + 1e-15
+    # p (1 - p) w: bounds.hess_bound, 10 ulp and a product. The peer's 1 - p has the roundings of each term of a sum, of
+    # an exponential, a quotient and a difference, in float64, and weights are up to 1.5.
+    of_peer = 1.5 * (x.shape[1] + 4) * 2.0**-53
+    bound = 11 * eps(kind) * np.abs(curve) + np.finfo(x.dtype).tiny + of_peer
     assert_within(hess, curve, bound, "Hessian")
 
 
