@@ -138,7 +138,8 @@ def test_binary_cross_entropy_with_logits(call):
     upstream = torch.full_like(loss, 0.5)
     loss.backward(upstream)
     expected, slope = oracle(x, target, keywords, upstream, functional.binary_cross_entropy_with_logits)
-    assume(np.abs(expected).max(initial=0) < 0.99 * torch.finfo(x.dtype).max)  # else infinite, as PyTorch's own
+    # A sum beyond the type is infinite, as PyTorch's own.
+    assume(np.abs(expected).max(initial=0) < 0.99 * torch.finfo(x.dtype).max)
     bound = loss_bound(expected, max(1, x.numel()), x.dtype, keywords["reduction"])
     assert_within(as_double(loss), expected, 1.5 * bound, "loss")  # two weights of up to 1.5
     scale = 1.5 / (max(1, x.numel()) if keywords["reduction"] == "mean" else 1)
