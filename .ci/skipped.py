@@ -8,7 +8,7 @@ import xml.etree.ElementTree as ElementTree
 modules = set()
 for case in ElementTree.parse(sys.argv[1]).iter("testcase"):
     for skipped in case.iter("skipped"):
-        if "could not import" in f"{skipped.get('message')} {skipped.text}":
+        if re.search("could not import|is not installed", f"{skipped.get('message')} {skipped.text}"):
             name = f"{case.get('classname')} {case.get('name')}"
             modules.add(re.search(r"tests\.(test_\w+)", name)[1])
 for module in sorted(modules):

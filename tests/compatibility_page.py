@@ -6,7 +6,6 @@ python tests/compatibility_page.py --update | --check
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +14,7 @@ import compatibility
 import compatibility_inputs
 from compatibility import DTYPES, HOSTS
 from golden_differences import DIFFERENCES
-from pages import filled, table
+from pages import asked_to_update, filled, keep, table
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "compatibility.md"
 COMMAND = "python tests/compatibility_page.py --update"
@@ -70,19 +69,8 @@ def current(text: str) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description="The tables of docs/compatibility.md.")
-    mode = parser.add_mutually_exclusive_group(required=True)
-    mode.add_argument("--update", action="store_true", help="write them")
-    mode.add_argument("--check", action="store_true", help="1 if others stand there")
-    chosen = parser.parse_args(arguments)
-    text = PAGE.read_text(encoding="utf-8")
-    if chosen.update:
-        PAGE.write_text(current(text), encoding="utf-8")
-        return 0
-    if current(text) != text:
-        sys.stderr.write(f"{PAGE} has other tables: run {COMMAND}\n")
-        return 1
-    return 0
+    update = asked_to_update("The tables of docs/compatibility.md.", arguments)
+    return keep(PAGE, current(PAGE.read_text(encoding="utf-8")), update, COMMAND)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-import argparse
 import ast
 import json
 import re
@@ -18,7 +17,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from pages import filled, table
+from pages import asked_to_update, filled, keep, table
 from reliability import CONTRACT, RECORDS, Line
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -118,25 +117,15 @@ def current(text: str, cases: dict[str, int]) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description="The tables of docs/reliability.md.")
-    mode = parser.add_mutually_exclusive_group(required=True)
-    mode.add_argument("--update", action="store_true", help="write them")
-    mode.add_argument("--check", action="store_true", help="1 if others stand there")
-    chosen = parser.parse_args(arguments)
+    update = asked_to_update("The tables of docs/reliability.md.", arguments)
     gone = missing()
     if gone:
         sys.stderr.write(f"tests/reliability.py names what is not there: {', '.join(gone)}\n")
         return 1
-    if chosen.update:
+    if update:
         CASES.write_text(json.dumps(count_cases(), indent=1) + "\n", encoding="utf-8")
     cases = json.loads(CASES.read_text("utf-8"))
-    text = PAGE.read_text(encoding="utf-8")
-    if chosen.update:
-        PAGE.write_text(current(text, cases), encoding="utf-8")
-    elif current(text, cases) != text:
-        sys.stderr.write(f"{PAGE} has other tables: run {COMMAND}\n")
-        return 1
-    return 0
+    return keep(PAGE, current(PAGE.read_text(encoding="utf-8"), cases), update, COMMAND)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 from compatibility import FUNCTIONS
+from compatibility_inputs import misaligned, read_only
 from conftest import ISAS
 from hypothesis import event, given
 from hypothesis import strategies as st
@@ -149,18 +150,6 @@ def calls(draw) -> Call:
 
 def gaps(a: np.ndarray) -> np.ndarray:
     return np.repeat(a, 2, axis=-1)[..., ::2] if a.ndim else a
-
-
-def misaligned(a: np.ndarray) -> np.ndarray:
-    memory = np.empty(a.nbytes + 1, np.uint8)[1:].view(a.dtype).reshape(a.shape)
-    memory[...] = a
-    return memory
-
-
-def read_only(a: np.ndarray) -> np.ndarray:
-    a = a.copy()
-    a.flags.writeable = False
-    return a
 
 
 def backwards(a: np.ndarray) -> np.ndarray:
