@@ -3,6 +3,7 @@
 #ifndef XN_KERNELS_H
 #define XN_KERNELS_H
 
+#include <math.h>
 #include <stdint.h>
 
 enum {
@@ -73,6 +74,14 @@ typedef struct {
     int (*stops)(struct xn_worker *, int64_t elements); /* see xn_stops; NULL: never */
     struct xn_worker *worker;
 } xn_tile;
+
+/* alpha * grad_scale * weight of a row. A mean over tiny weights has a large grad_scale: where the first product leaves
+ * the range of normal numbers, it and the weight meet in the middle, so that only the whole can overflow. */
+static inline double xn_alpha_weight(const xn_tile *t, int64_t row) {
+    const double size = fabs(t->alpha * t->grad_scale);
+    const double shift = size > 0x1p1023 ? 0x1p-600 : size < 0x1p-1022 ? 0x1p600 : 1;
+    return t->alpha * shift * t->grad_scale * (t->weight[row] / shift);
+}
 
 /* Whether the kernel shall leave at once, with its outputs unfinished: asked before each piece of `elements` by those
  * whose rows, or strips of rows, have many. Once it is so it stays so. */

@@ -146,7 +146,7 @@ static inline void XN_T(shaped_finish_row)(const xn_tile *t, XN_T(shape) k, int6
     const double half = XN_T(flushed)(sums.loss, sums.loss_error) + missing;
     const real mass = (real)(XN_T(flushed)(sums.mass, sums.mass_error) + missing);
     if (t->loss) t->loss[row] = 2 * (t->alpha * half) * t->weight[row];
-    const real weight = (real)(t->alpha * t->grad_scale * t->weight[row]);
+    const real weight = (real)(xn_alpha_weight(t, row));
     for (int64_t j = 0; t->grad.data && j < t->classes; j += XN_T(FLUSH)) {
         if (xn_stops_at(t, j)) break;
         const int64_t n = XN_T(least)(t->classes - j, XN_T(FLUSH));

@@ -85,7 +85,7 @@ static inline void XN_T(shaped_cols_finish)(const xn_tile *t, XN_T(strip) strip,
         const double half = XN_T(added)(sums->loss[lane], sums->loss_error[lane]) + missing;
         if (t->loss) t->loss[row] = dropped ? 0 : 2 * (t->alpha * half) * t->weight[row];
         d->mass[r] = (real)(XN_T(added)(sums->mass[lane], sums->mass_error[lane]) + missing);
-        d->weight[r] = dropped ? 0 : (real)(t->alpha * t->grad_scale * t->weight[row]);
+        d->weight[r] = dropped ? 0 : (real)(xn_alpha_weight(t, row));
     }
     for (int64_t r = strip.rows; r < strip.padded; r++) d->mass[r] = d->weight[r] = 0;
 }

@@ -120,7 +120,7 @@ static inline void XN_T(shaped_prob_row)(const xn_tile *t, XN_T(shaped_clip) k, 
     const double half = XN_T(flushed)(sums.loss, sums.loss_error) + XN_T(shaped_missing)(sum);
     if (t->loss) t->loss[row] = 2 * (t->alpha * half) * t->weight[row];
     if (!t->grad.data) return;
-    const double weight = t->alpha * t->grad_scale * t->weight[row];
+    const double weight = xn_alpha_weight(t, row);
     const real base = XN_T(shaped_base)(t, weight, XN_T(flushed)(sums.mass, sums.mass_error), sum);
     for (int64_t j = 0; j < t->classes; j += XN_T(FLUSH)) {
         if (xn_stops_at(t, j)) break;
@@ -205,7 +205,7 @@ static inline void XN_T(shaped_prob_cols_finish)(const xn_tile *t, XN_T(strip) s
         const double half = XN_T(added)(sums->loss[lane], sums->loss_error[lane]) + XN_T(shaped_missing)(s->sum[r]);
         const double mass = XN_T(added)(sums->mass[lane], sums->mass_error[lane]);
         if (t->loss) t->loss[row] = dropped ? 0 : 2 * (t->alpha * half) * t->weight[row];
-        const double weight = dropped ? 0 : t->alpha * t->grad_scale * t->weight[row];
+        const double weight = dropped ? 0 : xn_alpha_weight(t, row);
         s->weight[r] = (real)weight;
         s->base[r] = XN_T(shaped_base)(t, weight, mass, s->sum[r]);
     }
