@@ -34,9 +34,29 @@ typedef enum {
 /* What a status means, in words. */
 const char *xn_status_text(xn_status status);
 
-typedef enum { XN_FLOAT32, XN_FLOAT64, XN_FLOAT16, XN_BFLOAT16, XN_DTYPES } xn_dtype;
+typedef enum {
+    XN_FLOAT32,
+    XN_FLOAT64,
+    XN_FLOAT16,
+    XN_BFLOAT16,
+    XN_FLOAT64_TO_FLOAT32, /* of a problem alone: XN_FLOAT64, but outputs with classes are float32, rounded once */
+    XN_DTYPES
+} xn_dtype;
 
-typedef enum { XN_INT8, XN_UINT8, XN_INT16, XN_UINT16, XN_INT32, XN_UINT32, XN_INT64, XN_UINT64 } xn_int_type;
+/* The last two: whole numbers in floats, as gradient boosters hold their labels. What is no whole number, or not
+ * below 2^50 in size, is read as INT64_MIN. */
+typedef enum {
+    XN_INT8,
+    XN_UINT8,
+    XN_INT16,
+    XN_UINT16,
+    XN_INT32,
+    XN_UINT32,
+    XN_INT64,
+    XN_UINT64,
+    XN_WHOLE_FLOAT32,
+    XN_WHOLE_FLOAT64
+} xn_int_type;
 
 typedef enum {
     XN_NONE,         /* per row only; gradients belong to the sum */
@@ -77,17 +97,18 @@ typedef struct {
 typedef struct {
     int from_probabilities; /* the input; else logits */
     double share;           /* what a class counts in the loss of its row, at least 0; 0: 1 / classes, the mean */
-    const void *pos_weight; /* [classes] of double for XN_FLOAT64, else of float, or NULL; multiplies the smoothed
-                             * target. Not with focal */
+    const void *pos_weight; /* [classes] of the type that is computed in, or NULL; multiplies the smoothed target. Not
+                             * with focal */
     int focal, balanced; /* the focal loss, with `coefficient` as gamma; and, with `balanced`, alpha times positives
                           * and 1 - alpha times negatives */
-    xn_array each; /* output: the loss of each element times its sample weight; double for XN_FLOAT64, else float */
+    xn_array each; /* output: the loss of each element times its sample weight, of the type that is computed in */
 } xn_binary;
 
 typedef struct {
     int64_t outer, classes, inner;
     int classes_last; /* whether no dimension follows the classes: decides the loop order, and so the last bits */
-    xn_dtype dtype; /* of input, target and the outputs with classes; half types are computed in float32 */
+    xn_dtype dtype; /* of input, target and the outputs with classes. What is float64 is computed in float64, all else
+                     * in float32 */
     xn_array input; /* logits or probabilities */
 
     /* Labels, or dense targets, or neither: then only lse, prob and log_prob can be asked for. */
@@ -96,13 +117,14 @@ typedef struct {
     int has_ignored; /* rows whose label is `ignored` (for uint64: has the same bits) count nothing */
     int64_t ignored;
     double label_smoothing; /* in [0, 1]: t becomes t * (1 - s) + s / classes */
-    const void *class_weight; /* [classes] of double for XN_FLOAT64, else of float, or NULL; multiplies the
-                               * smoothed target of its class */
+    const void *class_weight; /* [classes] of the type that is computed in, or NULL; multiplies the smoothed target of
+                               * its class */
     xn_row_array sample_weight; /* multiplies the loss; a row of weight 0 counts nothing, whatever it holds */
     double epsilon; /* in [0, 1/2): probabilities, where they are the input, are clipped to [epsilon, 1 - epsilon];
                      * XN_KL: to [epsilon, 1], as are its targets */
     xn_binary binary; /* xn_binary_ce alone reads this */
     xn_reduction reduction;
+    int without_loss; /* the losses are not computed, and `reduced` is 0: loss and binary.each are not wanted */
 
     /* xn_shaped_ce and xn_shaped_prob; the latter two xn_binary_ce, too. */
     xn_shape shape; /* XN_PLAIN for the other operations */
@@ -114,7 +136,7 @@ typedef struct {
                                * may be NULL */
 
     /* Outputs. grad may be the input itself, and so may prob or log_prob if it is the only output with
-     * classes; otherwise nothing may overlap. */
+     * classes, unless they are narrower than the input; otherwise nothing may overlap. */
     xn_row_array loss, lse;
     xn_array grad, hess, prob, log_prob;
 

@@ -20,6 +20,7 @@ cdef extern from "xent.h" nogil:
         XN_FLOAT64
         XN_FLOAT16
         XN_BFLOAT16
+        XN_FLOAT64_TO_FLOAT32
         XN_DTYPES
 
     ctypedef enum xn_int_type:
@@ -31,6 +32,8 @@ cdef extern from "xent.h" nogil:
         XN_UINT32
         XN_INT64
         XN_UINT64
+        XN_WHOLE_FLOAT32
+        XN_WHOLE_FLOAT64
 
     ctypedef enum xn_reduction:
         XN_NONE
@@ -80,6 +83,7 @@ cdef extern from "xent.h" nogil:
         double epsilon
         xn_binary binary
         xn_reduction reduction
+        int without_loss
         xn_shape shape
         double coefficient, alpha
         int n_threads

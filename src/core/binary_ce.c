@@ -34,7 +34,8 @@ static void run_segment(void *context, int64_t job, xn_worker *worker) {
     const xn_problem *p = l->p;
     const int64_t segment = job % l->segments, from = segment * XN_SEGMENT;
     const xn_span span = xn_span_of(&l->plan, job / l->segments);
-    const int size = xn_element_size(p->dtype), real_size = p->dtype == XN_FLOAT64 ? 8 : 4;
+    const int size = xn_element_size(p->dtype), written = xn_written_size(p->dtype);
+    const int real_size = xn_element_size(xn_real(p->dtype));
     double weight[XN_ROW_TILE], loss[XN_ROW_TILE];
     if (xn_worker_stops(worker, XN_SEGMENT)) return;
     xn_tile tile;
@@ -42,13 +43,13 @@ static void run_segment(void *context, int64_t job, xn_worker *worker) {
     tile.stops = xn_worker_stops;
     tile.worker = worker;
     tile.grad_scale = l->grad_scale;
-    tile.loss = p->target.data ? loss : NULL;
+    tile.loss = p->target.data && !p->without_loss ? loss : NULL;
     tile.classes = p->classes - from < XN_SEGMENT ? p->classes - from : XN_SEGMENT;
     skip_classes(&tile.input, from, size);
     skip_classes(&tile.target, from, size);
-    skip_classes(&tile.grad, from, size);
-    skip_classes(&tile.hess, from, size);
-    skip_classes(&tile.prob, from, size);
+    skip_classes(&tile.grad, from, written);
+    skip_classes(&tile.hess, from, written);
+    skip_classes(&tile.prob, from, written);
     skip_classes(&tile.each, from, real_size);
     if (tile.pos_weight) tile.pos_weight = (const char *)tile.pos_weight + from * real_size;
     l->kernel(&tile);

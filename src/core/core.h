@@ -62,7 +62,9 @@ int64_t xn_row_step(const xn_plan *plan, int64_t outer_stride, int64_t inner_str
 xn_status xn_run_rows(xn_problem *p, xn_kernel *kernel);
 /* Whether lanes go over the classes of a row. Strides play no part: a batch of one row has no say in them. */
 int xn_rows_are_vectors(const xn_problem *p);
-int xn_element_size(xn_dtype dtype);
+int xn_element_size(xn_dtype dtype); /* of the input and the target */
+int xn_written_size(xn_dtype dtype); /* of outputs with classes */
+xn_dtype xn_real(xn_dtype dtype);    /* that a problem is computed in: XN_FLOAT64 or XN_FLOAT32 */
 
 /* check.c: whether a problem is what all operations ask for, labels aside; and parts of what some ask for besides:
  * targets and no outputs but loss and gradient, an epsilon to clip by, the options of focal losses. */

@@ -18,11 +18,37 @@ enum { ROWS_PER_TILE = 512, TILES_PER_JOB = 128 };
         case XN_UINT32: DO(uint32_t); break; \
         case XN_INT64: DO(int64_t); break;   \
         case XN_UINT64: DO(uint64_t); break; \
+        case XN_WHOLE_FLOAT32:               \
+        case XN_WHOLE_FLOAT64: break;        \
     }
 
 /* All ones where the label is in [0, last], else 0. Without a comparison, which SSE2 has not for 64 bits. */
 static inline int64_t in_range(int64_t label, int64_t last) {
     return ~((label | (int64_t)((uint64_t)last - (uint64_t)label)) >> 63);
+}
+
+/* The whole number that a float holds, else INT64_MIN. Adding a large number leaves it in the low bits. NaN compares
+ * false. Without a conversion to 64 bits, which SSE2 has not. */
+static inline int64_t whole(double value) {
+    const double large = 0x1.8p52, sum = value + large;
+    int64_t low, high;
+    memcpy(&low, &large, sizeof low);
+    memcpy(&high, &sum, sizeof high);
+    return (value > -0x1p50) & (value < 0x1p50) & (sum - large == value) ? high - low : INT64_MIN;
+}
+
+static void widen_floats(const xn_labels *labels, int64_t offset, int64_t step, int64_t rows, int64_t *label) {
+#define WHOLES(type)                                                                     \
+    {                                                                                    \
+        const type *from = (const type *)labels->data + offset;                          \
+        if (step == 1) {                                                                 \
+            for (int64_t i = 0; i < rows; i++) label[i] = whole((double)from[i]);        \
+        } else {                                                                         \
+            for (int64_t i = 0; i < rows; i++) label[i] = whole((double)from[i * step]); \
+        }                                                                                \
+    }
+    if (labels->type == XN_WHOLE_FLOAT32) WHOLES(float) else WHOLES(double)
+#undef WHOLES
 }
 
 /* Labels as int64. A uint64 beyond 2^63 comes out negative, which is as wrong as it was. */
@@ -35,6 +61,10 @@ static void widen(const xn_labels *labels, int64_t offset, int64_t step, int64_t
         } else {                                                                   \
             for (int64_t i = 0; i < rows; i++) label[i] = (int64_t)from[i * step]; \
         }                                                                          \
+    }
+    if (labels->type >= XN_WHOLE_FLOAT32) {
+        widen_floats(labels, offset, step, rows, label);
+        return;
     }
     WITH_LABEL_TYPE(labels->type, WIDEN)
 #undef WIDEN

@@ -24,7 +24,7 @@ static inline void XN_T(shaped_cols_begin)(const xn_tile *t, XN_T(shape) k, cons
         f.ties[i] = s->ties[r + i];
         f.offset[i] = XN_T(offset)(s->max[r + i]);
     }
-    xn_finish_rows(&f, 1);
+    xn_finish_rows(&f, 1, 1);
     XN_T(shape_tops)(t, k, &f, &tops);
 #pragma omp simd
     for (int i = 0; i < XN_FINISH; i++) {

@@ -100,8 +100,8 @@ static inline void XN_T(ce_grad_at_label)(real *grad, const XN_T(row) *r) {
 
 /* Where n <= FLUSH elements of the gradient are made: in the stream's room on the way out, or in `out`. */
 static inline real *XN_T(ce_grad_room)(const xn_tile *t, int64_t row, int64_t from, real *out, XN_T(stream) *stream) {
-#if XN_STORED == XN_STORED_REAL
-    if (t->streams && t->grad.cls == 1) return XN_T(stream_open)(stream, XN_T(at)(&t->grad, row, from));
+#if XN_WRITES_REAL
+    if (t->streams && t->grad.cls == 1) return XN_T(stream_open)(stream, XN_T(out_at)(&t->grad, row, from));
 #else
     (void)t, (void)row, (void)from, (void)stream;
 #endif
@@ -111,8 +111,8 @@ static inline real *XN_T(ce_grad_room)(const xn_tile *t, int64_t row, int64_t fr
 static inline void XN_T(ce_put_grad)(const xn_tile *t, int64_t row, int64_t from, const real *value, int64_t n,
                                      XN_T(stream) *stream) {
     if (t->streams && t->grad.cls == 1) {
-#if XN_STORED != XN_STORED_REAL
-        XN_T(narrow)(XN_T(stream_open)(stream, XN_T(at)(&t->grad, row, from)), value, n);
+#if !XN_WRITES_REAL
+        XN_T(narrow)(XN_T(stream_open)(stream, XN_T(out_at)(&t->grad, row, from)), value, n);
 #endif
         XN_T(stream_push)(stream, n);
     } else {

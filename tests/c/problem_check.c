@@ -169,7 +169,7 @@ static void check_row(check *k, int64_t row, expected loss, expected lse) {
         const xn_dtype narrow = of_row && real_of(q->p.dtype) == XN_FLOAT32 ? XN_FLOAT32 : dtype;
         for (int64_t c = 0; c < width; c++) {
             expected e = output == LOSS ? loss : output == LSE ? lse : k->plane[output][c];
-            if (of_row || is_half(dtype)) e = stored(e, dtype);
+            if (of_row || dtype != real_of(q->p.dtype)) e = stored(e, dtype);
             e.freedom = derivative_freedom(k, output, e.freedom);
             check_value(k, output, row, c, e, narrow);
         }
@@ -249,6 +249,7 @@ static void check_reduced(const check *k) {
     if (!divides(k)) e.freedom = ANYTHING;
     if (isnan(k->divisor)) e = within(k->divisor, 0);
     if (k->divisor == 0 && divides(k)) e = within(0, 0);
+    if (q->p.without_loss) e = within(0, 0);
     for (int i = 0; i < k->count; i++) {
         const outcome *o = k->outcomes + i;
         if (!is_expected(q->reduced[o->kept], e, XN_FLOAT64, o->fused, &ratio))

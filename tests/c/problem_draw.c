@@ -13,10 +13,11 @@ static const struct {
     size_t size;
     int64_t least, most; /* most of uint64, as int64: the bits count */
 } label_types[] = {
-    {"int8", 1, INT8_MIN, INT8_MAX},    {"uint8", 1, 0, UINT8_MAX},
-    {"int16", 2, INT16_MIN, INT16_MAX}, {"uint16", 2, 0, UINT16_MAX},
-    {"int32", 4, INT32_MIN, INT32_MAX}, {"uint32", 4, 0, UINT32_MAX},
-    {"int64", 8, INT64_MIN, INT64_MAX}, {"uint64", 8, 0, -1},
+    {"int8", 1, INT8_MIN, INT8_MAX},     {"uint8", 1, 0, UINT8_MAX},
+    {"int16", 2, INT16_MIN, INT16_MAX},  {"uint16", 2, 0, UINT16_MAX},
+    {"int32", 4, INT32_MIN, INT32_MAX},  {"uint32", 4, 0, UINT32_MAX},
+    {"int64", 8, INT64_MIN, INT64_MAX},  {"uint64", 8, 0, -1},
+    {"float32", 4, -(1 << 24), 1 << 24}, {"float64", 8, -(INT64_C(1) << 49), INT64_C(1) << 49},
 };
 
 /* How the numbers of an array are drawn. */
@@ -88,8 +89,22 @@ static void place_rows(rng *r, field *f, size_t element, const problem *q, int r
     field_place(r, f, element, size, step);
 }
 
-static void put_label(const problem *q, int64_t row, uint64_t bits) {
+static void put_label_bits(const problem *q, int64_t row, uint64_t bits) {
     field_put_bits(&q->labels, outer_of(q, row), 0, inner_of(q, row), bits);
+}
+
+static void put_label(const problem *q, int64_t row, int64_t label) {
+    const xn_int_type type = q->p.labels.type;
+    if (type < XN_WHOLE_FLOAT32) {
+        put_label_bits(q, row, (uint64_t)label);
+    } else {
+        const xn_dtype dtype = type == XN_WHOLE_FLOAT32 ? XN_FLOAT32 : XN_FLOAT64;
+        field_put(&q->labels, dtype, outer_of(q, row), 0, inner_of(q, row), (double)label);
+    }
+}
+
+static int64_t whole_label(double value) {
+    return fabs(value) < 0x1p50 && trunc(value) == value ? (int64_t)value : INT64_MIN;
 }
 
 int64_t problem_label(const problem *q, int64_t row) {
@@ -98,13 +113,17 @@ int64_t problem_label(const problem *q, int64_t row) {
         case XN_INT8: return (int8_t)bits;
         case XN_INT16: return (int16_t)bits;
         case XN_INT32: return (int32_t)bits;
+        case XN_WHOLE_FLOAT32:
+            return whole_label(field_get(&q->labels, XN_FLOAT32, outer_of(q, row), 0, inner_of(q, row)));
+        case XN_WHOLE_FLOAT64:
+            return whole_label(field_get(&q->labels, XN_FLOAT64, outer_of(q, row), 0, inner_of(q, row)));
         default: return (int64_t)bits;
     }
 }
 
 static void draw_labels(problem *q, rng *r) {
     xn_problem *p = &q->p;
-    p->labels.type = q->force_labels ? q->forced_type : (xn_int_type)rng_int(r, 0, 7);
+    p->labels.type = q->force_labels ? q->forced_type : (xn_int_type)rng_int(r, XN_INT8, XN_WHOLE_FLOAT64);
     const int64_t most = label_types[p->labels.type].most;
     place_rows(r, &q->labels, label_types[p->labels.type].size, q, 1);
     p->has_ignored = rng_chance(r, 50);
@@ -116,7 +135,11 @@ static void draw_labels(problem *q, rng *r) {
     for (int64_t row = 0; row < q->rows; row++) {
         const int ignored = p->has_ignored && rng_chance(&chance, 20);
         const int64_t label = ignored ? p->ignored : rng_int(&chance, 0, last);
-        put_label(q, row, wild && rng_chance(&chance, wild) ? rng_bits(r) : (uint64_t)label);
+        if (wild && rng_chance(&chance, wild)) {
+            put_label_bits(q, row, rng_bits(r));
+        } else {
+            put_label(q, row, label);
+        }
     }
     p->labels.data = q->labels.origin;
     p->labels.outer = q->labels.step[0];
@@ -275,7 +298,7 @@ static void draw_outputs(problem *q, rng *r) {
         if (output == q->in_place) {
             *planes[output] = p->input;
         } else if (output < PLANES) {
-            *planes[output] = place(r, f, p->dtype, q, 0);
+            *planes[output] = place(r, f, written_as(p->dtype), q, 0);
         } else if (output == EACH) {
             p->binary.each = place(r, f, real_of(p->dtype), q, 0);
         } else {
@@ -289,7 +312,7 @@ static void draw_outputs(problem *q, rng *r) {
 /* The gradient may overwrite the input; another plane only where it is the only one. */
 static int draw_in_place(const problem *q, rng *r) {
     const unsigned planes = q->outputs & (1u << GRAD | 1u << HESS | 1u << PROB | 1u << LOG_PROB | 1u << EACH);
-    if (!rng_chance(r, 30)) return -1;
+    if (!rng_chance(r, 30) || written_as(q->p.dtype) != q->p.dtype) return -1;
     if (wants(q, GRAD)) return GRAD;
     return planes == 1u << PROB ? PROB : planes == 1u << LOG_PROB ? LOG_PROB : -1;
 }
@@ -326,16 +349,17 @@ void problem_draw(problem *q, rng *r) {
     save_input(q);
     read_back(q);
     draw_outputs(q, r);
+    p->without_loss = !wants(q, LOSS) && !wants(q, EACH) && rng_chance(r, 50);
     problem_describe(q);
 }
 
 void problem_describe(const problem *q) {
     static const char *const operations[] = {"xn_softmax_ce", "xn_prob_ce", "xn_shaped_ce", "xn_shaped_prob",
                                              "xn_binary_ce"};
-    static const char *const dtypes[] = {"float32", "float64", "float16", "bfloat16"};
+    static const char *const dtypes[] = {"float32", "float64", "float16", "bfloat16", "float64 to float32"};
     const xn_problem *p = &q->p;
     describe("%s %s outer=%" PRId64 " classes=%" PRId64 " inner=%" PRId64 "%s input strides %" PRId64 ",%" PRId64
-             ",%" PRId64 " %s labels=%s%s smoothing=%g epsilon=%g shape=%d coefficient=%g alpha=%g %s%s%s%s%s%s"
+             ",%" PRId64 " %s labels=%s%s smoothing=%g epsilon=%g shape=%d coefficient=%g alpha=%g %s%s%s%s%s%s%s"
              "share=%g reduction=%d outputs=0x%x in place=%d",
              operations[q->operation], dtypes[p->dtype], p->outer, p->classes, p->inner,
              p->classes_last ? " (last)" : "", p->input.outer, p->input.cls, p->input.inner,
@@ -344,7 +368,8 @@ void problem_describe(const problem *q) {
              p->sample_weight.data ? "weighted " : "", p->class_weight ? "class-weighted " : "",
              p->binary.pos_weight ? "positive-weighted " : "",
              p->binary.from_probabilities ? "from probabilities " : "", p->binary.focal ? "focal " : "",
-             p->binary.balanced ? "balanced " : "", p->binary.share, (int)p->reduction, q->outputs, q->in_place);
+             p->binary.balanced ? "balanced " : "", p->without_loss ? "without loss " : "", p->binary.share,
+             (int)p->reduction, q->outputs, q->in_place);
 }
 
 int64_t problem_first_bad(const problem *q, int64_t *label) {
@@ -362,8 +387,8 @@ void problem_spoil(problem *q, rng *r) {
     int64_t bad = label_types[type].least < 0 && rng_chance(r, 50) ? label_types[type].least : label_types[type].most;
     if (rng_chance(r, 50)) bad = q->p.classes;
     if (q->p.has_ignored && q->p.ignored == bad) q->p.has_ignored = 0;
-    put_label(q, row, (uint64_t)bad);
-    put_label(q, rng_int(r, row, q->rows - 1), (uint64_t)bad); /* labels may share memory */
+    put_label(q, row, bad);
+    put_label(q, rng_int(r, row, q->rows - 1), bad); /* labels may share memory */
     int64_t label;
     if (problem_first_bad(q, &label) < 0) fail("no label became bad");
 }

@@ -27,7 +27,7 @@ static void check_threads(problem *q, int all) {
 
 static void draw_operation(problem *q, rng *r, int64_t n) {
     q->operation = (operation)rng_int(r, SOFTMAX, OPERATIONS - 1);
-    q->p.dtype = (xn_dtype)(n & 3);
+    q->p.dtype = (xn_dtype)(n % XN_DTYPES);
 }
 
 /* Many small ones, for the combinations of options; then large enough for threads: both loop orders, one row
@@ -63,7 +63,7 @@ static void check_bad_labels(int times, rng *r) {
             draw_operation(&q, r, n);
         } while (q.operation == BINARY);
         q.force_labels = 1;
-        q.forced_type = (xn_int_type)(n % 8);
+        q.forced_type = (xn_int_type)(n % (XN_WHOLE_FLOAT64 + 1));
         problem_draw(&q, r);
         problem_spoil(&q, r);
         int64_t label;

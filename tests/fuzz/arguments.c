@@ -76,7 +76,8 @@ static xn_row_array draw_rows(rng *r, const xn_problem *p, int array, int percen
 }
 
 static xn_labels draw_labels(rng *r, const xn_problem *p, int array) {
-    xn_labels a = {rng_chance(r, 50) ? place(r, array) : NULL, (xn_int_type)rng_int(r, 0, 7), p->inner, 1};
+    xn_labels a = {rng_chance(r, 50) ? place(r, array) : NULL, (xn_int_type)rng_int(r, XN_INT8, XN_WHOLE_FLOAT64),
+                   p->inner, 1};
     if (rng_chance(r, 5)) a.type = (xn_int_type)any_enum(r);
     if (rng_chance(r, 5)) a.outer = any_int(r);
     if (rng_chance(r, 5)) a.inner = any_int(r);
@@ -92,7 +93,7 @@ static xn_problem draw(rng *r, operation op) {
     const int large = p.outer > 99 || p.classes > 999 || p.inner > 99; /* then rows are one, or the strides overflow */
     const xn_problem shape = large ? (xn_problem){.classes = 1, .inner = 1} : p;
     p.classes_last = (int)rng_int(r, 0, 2);
-    p.dtype = (xn_dtype)(rng_chance(r, 5) ? any_enum(r) : rng_int(r, 0, 3));
+    p.dtype = (xn_dtype)(rng_chance(r, 5) ? any_enum(r) : rng_int(r, 0, XN_DTYPES - 1));
     p.input = draw_array(r, &shape, 0, 98);
     p.target = draw_array(r, &shape, 1, binary ? 90 : 40);
     p.labels = binary && rng_chance(r, 95) ? (xn_labels){0} : draw_labels(r, &shape, 2);
@@ -119,6 +120,7 @@ static xn_problem draw(rng *r, operation op) {
     p.hess = draw_array(r, &shape, 10, alone);
     p.prob = draw_array(r, &shape, 11, alone);
     p.log_prob = draw_array(r, &shape, 12, alone);
+    p.without_loss = rng_chance(r, 20);
     return p;
 }
 
@@ -146,18 +148,19 @@ static int is_row_array(const xn_problem *p, const xn_row_array *a, int written)
 }
 
 static size_t label_size(xn_int_type type) {
-    static const size_t sizes[] = {1, 1, 2, 2, 4, 4, 8, 8};
+    static const size_t sizes[] = {1, 1, 2, 2, 4, 4, 8, 8, 4, 8};
     return sizes[type];
 }
 
 static int are_arrays(const xn_problem *p) {
     const size_t size = dtype_size(p->dtype), real = dtype_size(real_of(p->dtype));
+    const size_t out = dtype_size(written_as(p->dtype));
     const xn_labels *l = &p->labels;
     if (!p->input.data || !is_array(p, &p->input, size, 0) || !is_array(p, &p->target, size, 0)) return 0;
-    if (!is_array(p, &p->grad, size, 1) || !is_array(p, &p->hess, size, 1) || !is_array(p, &p->prob, size, 1) ||
-        !is_array(p, &p->log_prob, size, 1) || !is_array(p, &p->binary.each, real, 1))
+    if (!is_array(p, &p->grad, out, 1) || !is_array(p, &p->hess, out, 1) || !is_array(p, &p->prob, out, 1) ||
+        !is_array(p, &p->log_prob, out, 1) || !is_array(p, &p->binary.each, real, 1))
         return 0;
-    if (l->data && ((int)l->type < 0 || (int)l->type > XN_UINT64 || !is_aligned(l->data, label_size(l->type)) ||
+    if (l->data && ((int)l->type < 0 || (int)l->type > XN_WHOLE_FLOAT64 || !is_aligned(l->data, label_size(l->type)) ||
                     !is_span(l->outer, p->outer, 0) || !is_span(l->inner, p->inner, 0)))
         return 0;
     return is_row_array(p, &p->sample_weight, 0) && is_row_array(p, &p->loss, 1) && is_row_array(p, &p->lse, 1) &&
@@ -169,11 +172,12 @@ static int is_problem(const xn_problem *p) {
     if (p->outer < 0 || p->inner < 0 || p->classes < 1) return 0;
     if (p->outer > LIMIT || p->inner > LIMIT || p->classes > LIMIT || rows > LIMIT || rows * p->classes > LIMIT)
         return 0;
-    if ((int)p->dtype < 0 || (int)p->dtype > XN_BFLOAT16) return 0;
+    if ((int)p->dtype < 0 || (int)p->dtype >= XN_DTYPES) return 0;
     if ((int)p->reduction < 0 || (int)p->reduction > XN_WEIGHTED_MEAN) return 0;
     if (!(p->label_smoothing >= 0) || !(p->label_smoothing <= 1)) return 0;
     if (p->labels.data && p->target.data) return 0;
     if (!p->labels.data && !p->target.data && (p->loss.data || p->grad.data || p->hess.data)) return 0;
+    if (p->without_loss && (p->loss.data || p->binary.each.data)) return 0;
     return rows == 0 || are_arrays(p);
 }
 
