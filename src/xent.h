@@ -131,6 +131,8 @@ typedef struct {
     double coefficient; /* gamma of focal losses, at least 0; epsilon of poly1; finite */
     double alpha; /* finite: factor of every loss, or as `binary` says */
 
+    double hess_scale; /* xn_softmax_ce and xn_shaped_ce: factor of hess, finite and at least 0; 0: 1 */
+
     int n_threads; /* 0: as many as OpenMP and the cgroup allow */
     int (*interrupted)(void); /* asked from the calling thread, after each 131072 elements that it has seen: often;
                                * may be NULL */
@@ -156,7 +158,8 @@ xn_status xn_prob_ce(xn_problem *problem);
  * logits of the plain one, hess. label_smoothing goes towards 1/2. Without a target: prob alone, the sigmoid. */
 xn_status xn_binary_ce(xn_problem *problem);
 
-/* The other shapes, from logits and from probabilities; outputs are loss and grad. */
+/* The other shapes, from logits and from probabilities; outputs are loss and grad, and from logits hess: the diagonal
+ * of the Hessian of the cross-entropy that has the same gradient, see kernels/shaped.h. */
 xn_status xn_shaped_ce(xn_problem *problem);
 xn_status xn_shaped_prob(xn_problem *problem);
 

@@ -67,7 +67,7 @@ int xn_written_size(xn_dtype dtype); /* of outputs with classes */
 xn_dtype xn_real(xn_dtype dtype);    /* that a problem is computed in: XN_FLOAT64 or XN_FLOAT32 */
 
 /* check.c: whether a problem is what all operations ask for, labels aside; and parts of what some ask for besides:
- * targets and no outputs but loss and gradient, an epsilon to clip by, the options of focal losses. */
+ * targets and no outputs but loss and derivatives, an epsilon to clip by, the options of focal losses. */
 int xn_is_problem(const xn_problem *p);
 int xn_is_loss_alone(const xn_problem *p);
 int xn_is_clip(const xn_problem *p);

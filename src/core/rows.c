@@ -123,6 +123,7 @@ void xn_fill_tile(const xn_problem *p, const xn_plan *plan, xn_span span, xn_til
         .shape = (int)p->shape,
         .coefficient = p->coefficient,
         .alpha = p->alpha,
+        .hess_scale = p->hess_scale == 0 ? 1 : p->hess_scale,
         .streams = p->grad.data != p->input.data && p->outer * p->inner >= STREAM_BYTES / written / p->classes,
         .grad = plane_of(&p->grad, written, plan, span),
         .hess = plane_of(&p->hess, written, plan, span),

@@ -55,6 +55,7 @@ typedef struct {
                                  * weight of the label's class is in `weight`, and this is not read */
     double keep, spread;        /* 1 - label_smoothing, label_smoothing / classes */
     double grad_scale;          /* gradient and Hessian belong to grad_scale * sum of the losses */
+    double hess_scale;          /* and the softmax kernels' Hessian is so many times that */
     double epsilon;             /* probabilities are clipped to [epsilon, 1 - epsilon] */
     xn_binary_kind kind;        /* the binary kernels, here and below: which formulas, see binary_lanes.h */
     double smoothing, share;    /* label_smoothing; what a class counts in its row's loss: 1 / classes, or 1 */

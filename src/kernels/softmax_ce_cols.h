@@ -18,7 +18,7 @@ typedef struct {
 /* What the outputs of a strip's rows follow from; arrays over lanes. */
 typedef struct {
     real scale[XN_T(COL_ROWS)], log_s[XN_T(COL_ROWS)], largest[XN_T(COL_ROWS)], to_one[XN_T(COL_ROWS)];
-    real mass[XN_T(COL_ROWS)], weight[XN_T(COL_ROWS)];
+    real mass[XN_T(COL_ROWS)], weight[XN_T(COL_ROWS)], hess_weight[XN_T(COL_ROWS)];
     real grad_scale[XN_T(COL_ROWS)], grad_largest[XN_T(COL_ROWS)];   /* scale and largest, times weight */
     real whole_scale[XN_T(COL_ROWS)], whole_largest[XN_T(COL_ROWS)]; /* and times mass */
 } XN_T(cols_done);
@@ -291,6 +291,7 @@ static inline void XN_T(cols_finish)(const xn_tile *t, XN_T(strip) strip, const 
         d->whole_largest[r + i] = (real)(f.largest[i] * mass);
         d->mass[r + i] = (real)mass;
         d->weight[r + i] = (real)scaled;
+        d->hess_weight[r + i] = (real)(scaled * t->hess_scale);
     }
 }
 
@@ -312,15 +313,17 @@ static inline void XN_T(cols_log_prob)(real *value, const real *x, const real *m
     }
 }
 
-/* Diagonal Hessian of a group of rows that begins at row r of the strip. */
-static inline void XN_T(cols_hess)(real *value, const real *e, const XN_T(cols_done) *d, int64_t r, int64_t n) {
+/* Diagonal Hessian of a group of rows, from their exponentials. All but these are over lanes; weight is 0 where a row
+ * is dropped. */
+static inline void XN_T(cols_hess)(real *value, const real *e, const real *scale, const real *largest,
+                                   const real *to_one, const real *mass, const real *weights, int64_t n) {
     for (int64_t c = 0; c < n; c++) {
 #pragma omp simd
         for (int i = 0; i < XN_LANES; i++) {
-            const real one = e[c * XN_LANES + i], weight = d->weight[r + i];
-            const real p = one < 0 ? d->largest[r + i] : d->scale[r + i] * one;
-            const real other = one < 0 ? d->to_one[r + i] : 1 - p;
-            const real curve = weight * d->mass[r + i] * (p * other);
+            const real one = e[c * XN_LANES + i], weight = weights[i];
+            const real p = one < 0 ? largest[i] : scale[i] * one;
+            const real other = one < 0 ? to_one[i] : 1 - p;
+            const real curve = weight * mass[i] * (p * other);
             value[c * XN_LANES + i] = weight == 0 ? 0 : curve;
         }
     }
@@ -441,7 +444,8 @@ static inline void XN_T(cols_write)(const xn_tile *t, XN_T(strip) strip, const X
     }
     if (t->hess.data) {
         for (int64_t r = 0; r < strip.padded; r += XN_LANES)
-            XN_T(cols_hess)(out->lanes + r * n, block + r * n, d, r, n);
+            XN_T(cols_hess)(out->lanes + r * n, block + r * n, d->scale + r, d->largest + r, d->to_one + r, d->mass + r,
+                            d->hess_weight + r, n);
         XN_T(unpack)(&t->hess, out->lanes, strip, from, n);
     }
     if (!t->grad.data) return;

@@ -116,6 +116,7 @@ static truth truth_of(check *k, int64_t row) {
         .grad_scale = k->grad_scale,
         .scale_error = k->divisor_error,
         .epsilon = p->epsilon,
+        .hess_scale = p->hess_scale == 0 ? 1 : p->hess_scale,
         .shape = (int)p->shape,
         .coefficient = p->coefficient,
         .alpha = p->alpha,

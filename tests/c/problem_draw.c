@@ -257,6 +257,7 @@ static void draw_options(problem *q, rng *r) {
     static const double epsilons[] = {1e-7, 1e-3, 0, 1e-20, 5e-324, 0.49999999999999994};
     static const double smoothings[] = {0.1, 1, 1e-300, 5e-324, 0.5, 1 - 0x1p-53};
     static const double coefficients[] = {2, 0, 1, 0.5, 3.7, 1e-3, 100, 5e-324, 1e30, DBL_MAX};
+    static const double scales[] = {0, 1, 2, 1.1, 5e-324, 1e-40, 1e30};
     xn_problem *p = &q->p;
     const int last = q->hostile ? 9 : 4;
     p->epsilon = q->hostile && rng_chance(r, 30) ? epsilons[rng_int(r, 0, 5)] : 1e-7;
@@ -266,6 +267,7 @@ static void draw_options(problem *q, rng *r) {
         p->shape = (xn_shape)rng_int(r, XN_FOCAL, q->operation == SHAPED ? XN_POLY1 : XN_KL);
     p->coefficient = coefficients[rng_int(r, 0, last)];
     if (p->shape == XN_POLY1 && rng_chance(r, 30)) p->coefficient = -p->coefficient;
+    p->hess_scale = scales[rng_int(r, 0, q->hostile ? 6 : 3)];
     p->alpha = rng_chance(r, 50) ? 0.25 : q->hostile && rng_chance(r, 10) ? special[rng_int(r, 5, 10)] : 1;
     if (rng_chance(r, 40)) p->label_smoothing = q->hostile ? smoothings[rng_int(r, 0, 5)] : 0.3 * rng_unit(r);
     if (p->shape == XN_KL) p->label_smoothing = 0;
@@ -285,6 +287,7 @@ static unsigned allowed_outputs(const problem *q, int bare) {
         case BINARY:
             if (bare) return 1u << PROB;
             return both | 1u << EACH | (b->focal || b->from_probabilities ? 0 : 1u << HESS);
+        case SHAPED: return both | 1u << HESS;
         default: return both;
     }
 }
@@ -359,12 +362,12 @@ void problem_describe(const problem *q) {
     static const char *const dtypes[] = {"float32", "float64", "float16", "bfloat16", "float64 to float32"};
     const xn_problem *p = &q->p;
     describe("%s %s outer=%" PRId64 " classes=%" PRId64 " inner=%" PRId64 "%s input strides %" PRId64 ",%" PRId64
-             ",%" PRId64 " %s labels=%s%s smoothing=%g epsilon=%g shape=%d coefficient=%g alpha=%g %s%s%s%s%s%s%s"
+             ",%" PRId64 " %s labels=%s%s smoothing=%g epsilon=%g shape=%d coefficient=%g alpha=%g hess_scale=%g %s%s%s%s%s%s%s"
              "share=%g reduction=%d outputs=0x%x in place=%d",
              operations[q->operation], dtypes[p->dtype], p->outer, p->classes, p->inner,
              p->classes_last ? " (last)" : "", p->input.outer, p->input.cls, p->input.inner,
              p->target.data ? "dense" : "", p->labels.data ? label_types[p->labels.type].name : "no",
-             p->has_ignored ? " ignored" : "", p->label_smoothing, p->epsilon, (int)p->shape, p->coefficient, p->alpha,
+             p->has_ignored ? " ignored" : "", p->label_smoothing, p->epsilon, (int)p->shape, p->coefficient, p->alpha, p->hess_scale,
              p->sample_weight.data ? "weighted " : "", p->class_weight ? "class-weighted " : "",
              p->binary.pos_weight ? "positive-weighted " : "",
              p->binary.from_probabilities ? "from probabilities " : "", p->binary.focal ? "focal " : "",

@@ -234,6 +234,8 @@ static void check_arguments(void) {
     REFUSE(0, dtype = (xn_dtype)7, "an unknown dtype");
     REFUSE(0, target = input, "labels and dense targets");
     REFUSE(0, input.data = NULL, "no input");
+    REFUSE(0, hess_scale = -1, "hess_scale < 0");
+    REFUSE(0, hess_scale = (double)INFINITY, "an infinite hess_scale");
     REFUSE(1, hess = output, "a Hessian from probabilities");
     REFUSE(1, prob = output, "probabilities from probabilities");
     REFUSE(1, log_prob = output, "log-probabilities from probabilities");

@@ -112,12 +112,13 @@ static xn_problem draw(rng *r, operation op) {
     p.shape = op == SHAPED || op == SHAPED_PROB ? (xn_shape)rng_int(r, XN_FOCAL, XN_KL) : XN_PLAIN;
     if (rng_chance(r, 5)) p.shape = (xn_shape)any_enum(r);
     p.coefficient = rng_chance(r, 10) ? any_number(r) : 2;
+    p.hess_scale = rng_chance(r, 10) ? any_number(r) : 0;
     p.alpha = rng_chance(r, 10) ? any_number(r) : 1;
     p.n_threads = rng_chance(r, 50) ? 0 : any_enum(r);
     p.loss = draw_rows(r, &shape, 7, 50);
     p.lse = draw_rows(r, &shape, 8, alone);
     p.grad = draw_array(r, &shape, 9, 50);
-    p.hess = draw_array(r, &shape, 10, alone);
+    p.hess = draw_array(r, &shape, 10, op == SHAPED ? 40 : alone);
     p.prob = draw_array(r, &shape, 11, alone);
     p.log_prob = draw_array(r, &shape, 12, alone);
     p.without_loss = rng_chance(r, 20);
@@ -175,6 +176,7 @@ static int is_problem(const xn_problem *p) {
     if ((int)p->dtype < 0 || (int)p->dtype >= XN_DTYPES) return 0;
     if ((int)p->reduction < 0 || (int)p->reduction > XN_WEIGHTED_MEAN) return 0;
     if (!(p->label_smoothing >= 0) || !(p->label_smoothing <= 1)) return 0;
+    if (!(p->hess_scale >= 0) || !(p->hess_scale < INFINITY)) return 0;
     if (p->labels.data && p->target.data) return 0;
     if (!p->labels.data && !p->target.data && (p->loss.data || p->grad.data || p->hess.data)) return 0;
     if (p->without_loss && (p->loss.data || p->binary.each.data)) return 0;
@@ -183,17 +185,18 @@ static int is_problem(const xn_problem *p) {
 
 static int suits(operation op, const xn_problem *p) {
     const int empty = p->outer == 0 || p->inner == 0, clips = p->epsilon >= 0 && p->epsilon < 0.5;
-    const int planes = p->hess.data || p->prob.data || p->log_prob.data || p->lse.data;
+    const int planes = p->prob.data || p->log_prob.data || p->lse.data;
     const int has_targets = p->labels.data || p->target.data || empty;
     const int numbers = isfinite(p->coefficient) && isfinite(p->alpha);
     const int focal = numbers && p->coefficient >= 0;
     const xn_binary *b = &p->binary;
     switch (op) {
         case SOFTMAX: return p->shape == XN_PLAIN;
-        case PROB_CE: return p->shape == XN_PLAIN && has_targets && !planes && clips;
+        case PROB_CE: return p->shape == XN_PLAIN && has_targets && !planes && !p->hess.data && clips;
         case SHAPED:
             return ((p->shape == XN_FOCAL && focal) || (p->shape == XN_POLY1 && numbers)) && has_targets && !planes;
         case SHAPED_PROB:
+            if (p->hess.data) return 0;
             if (p->shape == XN_KL && (p->label_smoothing != 0 || p->class_weight)) return 0;
             return ((p->shape == XN_FOCAL && focal) || ((p->shape == XN_POLY1 || p->shape == XN_KL) && numbers)) &&
                    has_targets && !planes && clips;
