@@ -116,6 +116,7 @@ typedef struct {
     xn_array target;
     int has_ignored; /* rows whose label is `ignored` (for uint64: has the same bits) count nothing */
     int64_t ignored;
+    int64_t label_classes; /* 0. For the library alone: labels lie in [0, label_classes), if that is not 0 */
     double label_smoothing; /* in [0, 1]: t becomes t * (1 - s) + s / classes */
     const void *class_weight; /* [classes] of the type that is computed in, or NULL; multiplies the smoothed target of
                                * its class */
@@ -154,8 +155,14 @@ xn_status xn_softmax_ce(xn_problem *problem);
 /* Cross-entropy from probabilities; outputs are loss and grad. */
 xn_status xn_prob_ce(xn_problem *problem);
 
+/* xn_softmax_ce, or xn_shaped_ce where `shape` says so, of a single float64 row, and its whole Hessian: hess is
+ * [classes][classes], symmetric, its diagonal that of these operations. The problem must ask for prob, with neighbours
+ * side by side, and may not for hess. */
+xn_status xn_softmax_hessian(xn_problem *problem, double *hess);
+
 /* Binary cross-entropy, plain or focal, from logits or probabilities; outputs are loss, grad, binary.each and, from
- * logits of the plain one, hess. label_smoothing goes towards 1/2. Without a target: prob alone, the sigmoid. */
+ * logits of the plain one, hess. label_smoothing goes towards 1/2. Where classes is 1, labels may be the targets: 0 or
+ * 1. Without either: prob alone, the sigmoid. */
 xn_status xn_binary_ce(xn_problem *problem);
 
 /* The other shapes, from logits and from probabilities; outputs are loss and grad, and from logits hess: the diagonal

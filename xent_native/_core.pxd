@@ -85,7 +85,7 @@ cdef extern from "xent.h" nogil:
         xn_reduction reduction
         int without_loss
         xn_shape shape
-        double coefficient, alpha
+        double coefficient, alpha, hess_scale
         int n_threads
         int (*interrupted)() noexcept
         xn_row_array loss, lse
@@ -97,6 +97,7 @@ cdef extern from "xent.h" nogil:
     xn_status xn_prob_ce(xn_problem *problem)
     xn_status xn_binary_ce(xn_problem *problem)
     xn_status xn_shaped_ce(xn_problem *problem)
+    xn_status xn_softmax_hessian(xn_problem *problem, double *hess)
     xn_status xn_shaped_prob(xn_problem *problem)
     int xn_collapse(int dims, const int64_t *shape, const int64_t *strides, int64_t *size, int64_t *stride)
     const char *xn_isa_name(int index)

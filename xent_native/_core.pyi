@@ -50,6 +50,7 @@ def cross_entropy(
     coefficient: float,
     alpha: float,
     without_loss: bool = False,
+    hess_scale: float = 0,
 ) -> float: ...
 def plain_cross_entropy(
     kind: int,
@@ -89,7 +90,20 @@ def binary_cross_entropy(
     hess: _Array | None,
     prob: _Array | None,
     without_loss: bool = False,
+    labels: _Array | None = None,
+    label_type: int = 0,
 ) -> float: ...
+def row_derivatives(
+    x: object,
+    label: float,
+    weight: float,
+    label_smoothing: float,
+    class_weight: _Array | None,
+    shape_of_loss: int,
+    coefficient: float,
+    hess_scale: float,
+    full: bool,
+) -> tuple[list[float], list[list[float]]]: ...
 def isa() -> str: ...
 def isas() -> list[tuple[str, bool]]: ...
 def kernels() -> list[str]: ...

@@ -98,14 +98,14 @@ static int as_one_row(xn_array *a, const xn_problem *p) {
 
 /* Where nothing belongs to a row but its share in the result, all rows are one: rows of one class, the usual ones,
  * would spend more time on their losses in double than on the losses themselves. */
-static int join_rows(xn_problem *p) {
+static void join_rows(xn_problem *p) {
     const int64_t rows = p->outer * p->inner;
-    if (p->sample_weight.data || p->loss.data || p->binary.pos_weight || rows == 0) return 0;
-    if (p->target.data && p->reduction == XN_NONE) return 0;
+    if (p->labels.data || p->sample_weight.data || p->loss.data || p->binary.pos_weight || rows == 0) return;
+    if (p->target.data && p->reduction == XN_NONE) return;
     xn_problem q = *p;
     if (!as_one_row(&q.input, p) || !as_one_row(&q.target, p) || !as_one_row(&q.grad, p) || !as_one_row(&q.hess, p) ||
         !as_one_row(&q.prob, p) || !as_one_row(&q.binary.each, p))
-        return 0;
+        return;
     if (q.binary.share == 0) q.binary.share = 1 / (double)p->classes;
     if (p->reduction == XN_MEAN || p->reduction == XN_WEIGHTED_MEAN) q.binary.share /= (double)rows;
     q.reduction = XN_SUM;
@@ -113,7 +113,6 @@ static int join_rows(xn_problem *p) {
     q.classes = rows * p->classes;
     q.classes_last = 1;
     *p = q;
-    return 1;
 }
 
 static xn_status run(xn_problem *p) {
@@ -123,8 +122,10 @@ static xn_status run(xn_problem *p) {
 /* What only this operation takes, and what it does not have. */
 static int is_binary(const xn_problem *p) {
     const xn_binary *b = &p->binary;
-    if (p->shape != XN_PLAIN || p->labels.data || p->class_weight || p->log_prob.data || p->lse.data) return 0;
-    if (p->prob.data ? p->target.data || b->each.data : !p->target.data) return 0;
+    if (p->shape != XN_PLAIN || p->class_weight || p->log_prob.data || p->lse.data) return 0;
+    if (p->labels.data && p->classes != 1) return 0;
+    const int has_targets = p->target.data || p->labels.data;
+    if (p->prob.data ? has_targets || b->each.data : !has_targets) return 0;
     if (p->hess.data && (b->from_probabilities || b->focal)) return 0;
     if (b->from_probabilities && !xn_is_clip(p)) return 0;
     if (b->focal && (b->pos_weight || !xn_is_focal(p))) return 0;
@@ -133,9 +134,12 @@ static int is_binary(const xn_problem *p) {
 
 xn_status xn_binary_ce(xn_problem *p) {
     if (!xn_is_problem(p) || !is_binary(p)) return XN_BAD_ARGUMENT;
-    xn_problem joined = *p;
-    if (!join_rows(&joined)) return run(p);
-    const xn_status status = run(&joined);
-    p->reduced = joined.reduced;
+    xn_problem q = *p;
+    q.label_classes = p->labels.data ? 2 : 0;
+    join_rows(&q);
+    const xn_status status = run(&q);
+    p->reduced = q.reduced;
+    p->bad_row = q.bad_row;
+    p->bad_label = q.bad_label;
     return status;
 }

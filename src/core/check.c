@@ -71,6 +71,7 @@ static int are_arrays(const xn_problem *p) {
 int xn_is_problem(const xn_problem *p) {
     if (!p || !are_sizes(p) || (unsigned)p->dtype >= XN_DTYPES || (unsigned)p->reduction > XN_WEIGHTED_MEAN) return 0;
     if (!(p->label_smoothing >= 0 && p->label_smoothing <= 1)) return 0;
+    if (p->label_classes != 0) return 0;
     if (!(p->hess_scale >= 0 && isfinite(p->hess_scale))) return 0;
     const int has_targets = p->labels.data || p->target.data;
     const int one_kind = !(p->labels.data && p->target.data);

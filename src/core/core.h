@@ -84,6 +84,7 @@ typedef struct {
 } xn_count;
 xn_status xn_count_rows(xn_problem *p, xn_count *count);
 void xn_read_labels(const xn_problem *p, const xn_plan *plan, xn_span span, int64_t *label, double *weight);
+int64_t xn_label_classes(const xn_problem *p); /* labels are below */
 void xn_read_weights(const xn_problem *p, const xn_plan *plan, xn_span span, double *weight);
 
 /* reduce.c */

@@ -70,13 +70,17 @@ static void widen(const xn_labels *labels, int64_t offset, int64_t step, int64_t
 #undef WIDEN
 }
 
+int64_t xn_label_classes(const xn_problem *p) {
+    return p->label_classes > 0 ? p->label_classes : p->classes;
+}
+
 /* The labels of a span. Ignored rows get label 0 and weight 0, which drops them. All are in range: another
  * thread of the caller may have changed them since the check, and even then C must stay inside the row. */
 void xn_read_labels(const xn_problem *p, const xn_plan *plan, xn_span span, int64_t *label, double *weight) {
     const xn_labels *l = &p->labels;
     widen(l, xn_row_offset(span, l->outer, l->inner), xn_row_step(plan, l->outer, l->inner), span.rows, label);
     for (int64_t i = 0; p->has_ignored && i < span.rows; i++) weight[i] = label[i] == p->ignored ? 0 : weight[i];
-    const int64_t last = p->classes - 1;
+    const int64_t last = xn_label_classes(p) - 1;
     for (int64_t i = 0; i < span.rows; i++) label[i] &= in_range(label[i], last);
 }
 
@@ -116,8 +120,8 @@ static void check_span(const check_context *c, xn_span span, checked *result) {
     double weight[ROWS_PER_TILE];
     uint64_t bad = 0;
     int64_t ignored = 0;
-    const uint64_t classes = (uint64_t)c->p->classes;
-    const int64_t last = c->p->classes - 1;
+    const int64_t last = xn_label_classes(c->p) - 1;
+    const uint64_t classes = (uint64_t)last + 1;
     const xn_labels *l = &c->p->labels;
     if (l->data) {
         const int64_t offset = xn_row_offset(span, l->outer, l->inner);

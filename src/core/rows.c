@@ -85,7 +85,7 @@ static xn_plane plane_of(const xn_array *a, int64_t size, const xn_plan *plan, x
 }
 
 static xn_binary_kind binary_kind(const xn_problem *p) {
-    if (!p->target.data) return XN_SIGMOID;
+    if (!p->target.data && !p->labels.data) return XN_SIGMOID;
     if (p->binary.focal) return p->binary.from_probabilities ? XN_FOCAL_PROBABILITIES : XN_FOCAL_LOGITS;
     return p->binary.from_probabilities ? XN_PROBABILITIES : XN_LOGITS;
 }
@@ -166,12 +166,34 @@ static void find_scratch(rows_context *c) {
     c->scratch = malloc((size_t)(threads * c->scratch_bytes));
 }
 
+/* The targets of the binary losses, where they are given as labels. */
+typedef union {
+    double f64[XN_ROW_TILE];
+    float f32[XN_ROW_TILE];
+    uint16_t half[XN_ROW_TILE];
+} hard_targets;
+
+static void make_targets(const xn_problem *p, const int64_t *label, xn_tile *tile, hard_targets *hard) {
+    const uint16_t one = p->dtype == XN_BFLOAT16 ? 0x3f80 : 0x3c00;
+    for (int64_t i = 0; i < tile->rows; i++) {
+        switch (xn_element_size(p->dtype)) {
+            case 8: hard->f64[i] = (double)label[i]; break;
+            case 4: hard->f32[i] = (float)label[i]; break;
+            default: hard->half[i] = label[i] ? one : 0; break;
+        }
+    }
+    tile->target = (xn_plane){hard, 1, 1};
+    tile->label = NULL;
+}
+
 static double run_tile(const rows_context *c, xn_span span, xn_worker *worker) {
     int64_t label[XN_ROW_TILE];
     double weight[XN_ROW_TILE], loss[XN_ROW_TILE], lse[XN_ROW_TILE];
     const int has_losses = (c->p->labels.data || c->p->target.data) && !c->p->without_loss;
     xn_tile tile;
+    hard_targets hard;
     xn_fill_tile(c->p, &c->plan, span, &tile, label, weight);
+    if (c->p->label_classes > 0) make_targets(c->p, label, &tile, &hard);
     tile.grad_scale = c->grad_scale;
     if (c->scratch) {
         tile.scratch = c->scratch + xn_worker_thread(worker) * c->scratch_bytes;

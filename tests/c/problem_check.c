@@ -191,7 +191,7 @@ static void check_softmax(check *k, int64_t row) {
 }
 
 static xn_binary_kind kind_of(const xn_problem *p) {
-    if (!p->target.data) return XN_SIGMOID;
+    if (!p->target.data && !p->labels.data) return XN_SIGMOID;
     if (p->binary.focal) return p->binary.from_probabilities ? XN_FOCAL_PROBABILITIES : XN_FOCAL_LOGITS;
     return p->binary.from_probabilities ? XN_PROBABILITIES : XN_LOGITS;
 }
@@ -209,7 +209,8 @@ static expected weighted(expected e, long double factor) {
 static void check_binary(check *k, int64_t row) {
     const problem *q = k->q;
     const xn_problem *p = &q->p;
-    const double share = p->binary.share == 0 ? 1 / (double)p->classes : p->binary.share, weight = q->weight[row];
+    const double share = p->binary.share == 0 ? 1 / (double)p->classes : p->binary.share;
+    const double weight = p->labels.data && q->label[row] < 0 ? 0 : q->weight[row];
     total sum = {0};
     for (int64_t c = 0; c < p->classes; c++) {
         truth_element e = {.kind = kind_of(p),
@@ -236,7 +237,7 @@ static void check_binary(check *k, int64_t row) {
     }
     const expected loss = weighted(total_of(&sum, p->classes), (long double)share * (long double)weight);
     check_row(k, row, loss, (expected){0});
-    if (p->target.data) add(&k->total, loss);
+    if (p->target.data || p->labels.data) add(&k->total, loss);
 }
 
 static void check_reduced(const check *k) {

@@ -121,6 +121,10 @@ int64_t problem_label(const problem *q, int64_t row) {
     }
 }
 
+int64_t label_classes(const problem *q) {
+    return q->operation == BINARY ? 2 : q->p.classes;
+}
+
 static void draw_labels(problem *q, rng *r) {
     xn_problem *p = &q->p;
     p->labels.type = q->force_labels ? q->forced_type : (xn_int_type)rng_int(r, XN_INT8, XN_WHOLE_FLOAT64);
@@ -128,7 +132,7 @@ static void draw_labels(problem *q, rng *r) {
     place_rows(r, &q->labels, label_types[p->labels.type].size, q, 1);
     p->has_ignored = rng_chance(r, 50);
     const int64_t outside = label_types[p->labels.type].least < 0 ? (rng_chance(r, 50) ? -1 : -100) : most;
-    const int64_t last = most >= 0 && most < p->classes - 1 ? most : p->classes - 1;
+    const int64_t classes = label_classes(q), last = most >= 0 && most < classes - 1 ? most : classes - 1;
     p->ignored = rng_chance(r, 70) ? outside : rng_int(r, 0, last);
     const int wild = q->bad_labels ? (int)rng_int(r, 0, 100) : 0;
     rng chance = rng_fork(r);
@@ -170,7 +174,7 @@ static const void *draw_weights(const problem *q, rng *r, field *f) {
 }
 
 static int from_probabilities(const problem *q) {
-    if (q->operation == BINARY) return q->p.binary.from_probabilities && q->p.target.data;
+    if (q->operation == BINARY) return q->p.binary.from_probabilities && (q->p.target.data || q->p.labels.data);
     return q->operation == PROB_CE || q->operation == SHAPED_PROB;
 }
 
@@ -228,7 +232,8 @@ static void read_back(problem *q) {
         for (int64_t c = 0; c < p->classes; c++) {
             const int64_t at = row * p->classes + c;
             q->x[at] = field_get(&q->input, p->dtype, i, c, k);
-            q->u[at] = p->target.data ? field_get(&q->target, p->dtype, i, c, k) : (double)(q->label[row] == c);
+            const double hard = (double)(q->label[row] == (q->operation == BINARY ? 1 : c));
+            q->u[at] = p->target.data ? field_get(&q->target, p->dtype, i, c, k) : hard;
         }
     }
 }
@@ -328,7 +333,8 @@ void problem_draw(problem *q, rng *r) {
     draw_options(q, r);
     const int can_be_bare = (q->operation == SOFTMAX || q->operation == BINARY) && !q->force_labels;
     const int bare = can_be_bare && rng_chance(r, 10);
-    const int dense = q->operation == BINARY || (!q->force_labels && rng_chance(r, 40));
+    const int may_be_labels = q->operation != BINARY || p->classes == 1;
+    const int dense = !may_be_labels || (!q->force_labels && rng_chance(r, 40));
     q->outputs = (unsigned)rng_int(r, 0, (1 << OUTPUTS) - 1) & allowed_outputs(q, bare);
     if (bare && q->operation == BINARY) q->outputs = 1u << PROB;
     if (q->rows == 0) {
@@ -342,8 +348,8 @@ void problem_draw(problem *q, rng *r) {
     q->in_place = draw_in_place(q, r);
     p->input = place(r, &q->input, p->dtype, q, q->in_place < 0);
     if (dense && !bare) draw_targets(q, r);
-    draw_input(q, r);
     if (!dense && !bare) draw_labels(q, r);
+    draw_input(q, r);
     if (!bare && rng_chance(r, 50)) draw_sample_weights(q, r);
     if (!bare && q->operation != BINARY && p->shape != XN_KL && rng_chance(r, 40))
         p->class_weight = draw_weights(q, r, &q->class_weight);
@@ -379,7 +385,7 @@ int64_t problem_first_bad(const problem *q, int64_t *label) {
     for (int64_t row = 0; q->p.labels.data && row < q->rows; row++) {
         *label = problem_label(q, row);
         if (q->p.has_ignored && *label == q->p.ignored) continue;
-        if ((uint64_t)*label >= (uint64_t)q->p.classes) return row;
+        if ((uint64_t)*label >= (uint64_t)label_classes(q)) return row;
     }
     return -1;
 }
@@ -388,7 +394,7 @@ void problem_spoil(problem *q, rng *r) {
     const xn_int_type type = q->p.labels.type;
     const int64_t row = rng_int(r, 0, q->rows - 1);
     int64_t bad = label_types[type].least < 0 && rng_chance(r, 50) ? label_types[type].least : label_types[type].most;
-    if (rng_chance(r, 50)) bad = q->p.classes;
+    if (rng_chance(r, 50)) bad = label_classes(q);
     if (q->p.has_ignored && q->p.ignored == bad) q->p.has_ignored = 0;
     put_label(q, row, bad);
     put_label(q, rng_int(r, row, q->rows - 1), bad); /* labels may share memory */

@@ -59,9 +59,8 @@ static void check_bad_labels(int times, rng *r) {
     static problem q;
     for (int n = 0; n < 40 * times; n++) {
         q.p = (xn_problem){.outer = 50 * rng_int(r, 1, 40), .classes = rng_int(r, 2, 120), .inner = rng_int(r, 1, 3)};
-        do {
-            draw_operation(&q, r, n);
-        } while (q.operation == BINARY);
+        draw_operation(&q, r, n);
+        if (q.operation == BINARY) q.p.classes = 1;
         q.force_labels = 1;
         q.forced_type = (xn_int_type)(n % (XN_WHOLE_FLOAT64 + 1));
         problem_draw(&q, r);
@@ -235,6 +234,7 @@ static void check_arguments(void) {
     REFUSE(0, target = input, "labels and dense targets");
     REFUSE(0, input.data = NULL, "no input");
     REFUSE(0, hess_scale = -1, "hess_scale < 0");
+    REFUSE(0, label_classes = 5, "more labels than classes");
     REFUSE(0, hess_scale = (double)INFINITY, "an infinite hess_scale");
     REFUSE(1, hess = output, "a Hessian from probabilities");
     REFUSE(1, prob = output, "probabilities from probabilities");

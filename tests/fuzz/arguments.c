@@ -96,9 +96,10 @@ static xn_problem draw(rng *r, operation op) {
     p.dtype = (xn_dtype)(rng_chance(r, 5) ? any_enum(r) : rng_int(r, 0, XN_DTYPES - 1));
     p.input = draw_array(r, &shape, 0, 98);
     p.target = draw_array(r, &shape, 1, binary ? 90 : 40);
-    p.labels = binary && rng_chance(r, 95) ? (xn_labels){0} : draw_labels(r, &shape, 2);
+    p.labels = binary && rng_chance(r, 80) ? (xn_labels){0} : draw_labels(r, &shape, 2);
     p.has_ignored = (int)rng_int(r, 0, 1);
     p.ignored = any_int(r);
+    p.label_classes = rng_chance(r, 3) ? any_int(r) : 0;
     p.label_smoothing = rng_chance(r, 10) ? any_number(r) : 0;
     p.class_weight = rng_chance(r, binary ? 3 : 20) ? place(r, 3) : NULL;
     p.sample_weight = draw_rows(r, &shape, 4, 20);
@@ -176,6 +177,7 @@ static int is_problem(const xn_problem *p) {
     if ((int)p->dtype < 0 || (int)p->dtype >= XN_DTYPES) return 0;
     if ((int)p->reduction < 0 || (int)p->reduction > XN_WEIGHTED_MEAN) return 0;
     if (!(p->label_smoothing >= 0) || !(p->label_smoothing <= 1)) return 0;
+    if (p->label_classes != 0) return 0;
     if (!(p->hess_scale >= 0) || !(p->hess_scale < INFINITY)) return 0;
     if (p->labels.data && p->target.data) return 0;
     if (!p->labels.data && !p->target.data && (p->loss.data || p->grad.data || p->hess.data)) return 0;
@@ -202,8 +204,9 @@ static int suits(operation op, const xn_problem *p) {
                    has_targets && !planes && clips;
         default: break;
     }
-    if (p->shape != XN_PLAIN || p->labels.data || p->class_weight || p->log_prob.data || p->lse.data) return 0;
-    if (!p->target.data != !!p->prob.data || (p->prob.data && b->each.data)) return 0;
+    if (p->shape != XN_PLAIN || p->class_weight || p->log_prob.data || p->lse.data) return 0;
+    if (p->labels.data && p->classes != 1) return 0;
+    if ((!p->target.data && !p->labels.data) != !!p->prob.data || (p->prob.data && b->each.data)) return 0;
     if (p->hess.data && (b->from_probabilities || b->focal)) return 0;
     if (b->from_probabilities && !clips) return 0;
     if (b->focal && (b->pos_weight || !focal)) return 0;
