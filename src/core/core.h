@@ -85,6 +85,16 @@ typedef struct {
 xn_status xn_count_rows(xn_problem *p, xn_count *count);
 void xn_read_labels(const xn_problem *p, const xn_plan *plan, xn_span span, int64_t *label, double *weight);
 int64_t xn_label_classes(const xn_problem *p); /* labels are below */
+
+/* Labels 0 and 1 as targets of the problem's dtype. Rows that are ignored get weight 0. `label` is room for span.rows.
+ */
+typedef union {
+    double f64[XN_ROW_TILE];
+    float f32[XN_ROW_TILE];
+    uint16_t half[XN_ROW_TILE];
+} xn_hard_targets;
+void xn_read_hard_targets(const xn_problem *p, const xn_plan *plan, xn_span span, int64_t *label, double *weight,
+                          xn_hard_targets *hard);
 void xn_read_weights(const xn_problem *p, const xn_plan *plan, xn_span span, double *weight);
 
 /* reduce.c */

@@ -131,7 +131,7 @@ void xn_fill_tile(const xn_problem *p, const xn_plan *plan, xn_span span, xn_til
         .log_prob = plane_of(&p->log_prob, written, plan, span),
     };
     xn_read_weights(p, plan, span, weight);
-    if (!p->labels.data) return;
+    if (!p->labels.data || p->label_classes > 0) return;
     xn_read_labels(p, plan, span, label, weight);
     tile->label = label;
     if (p->class_weight && tile->spread == 0) {
@@ -166,34 +166,17 @@ static void find_scratch(rows_context *c) {
     c->scratch = malloc((size_t)(threads * c->scratch_bytes));
 }
 
-/* The targets of the binary losses, where they are given as labels. */
-typedef union {
-    double f64[XN_ROW_TILE];
-    float f32[XN_ROW_TILE];
-    uint16_t half[XN_ROW_TILE];
-} hard_targets;
-
-static void make_targets(const xn_problem *p, const int64_t *label, xn_tile *tile, hard_targets *hard) {
-    const uint16_t one = p->dtype == XN_BFLOAT16 ? 0x3f80 : 0x3c00;
-    for (int64_t i = 0; i < tile->rows; i++) {
-        switch (xn_element_size(p->dtype)) {
-            case 8: hard->f64[i] = (double)label[i]; break;
-            case 4: hard->f32[i] = (float)label[i]; break;
-            default: hard->half[i] = label[i] ? one : 0; break;
-        }
-    }
-    tile->target = (xn_plane){hard, 1, 1};
-    tile->label = NULL;
-}
-
 static double run_tile(const rows_context *c, xn_span span, xn_worker *worker) {
     int64_t label[XN_ROW_TILE];
     double weight[XN_ROW_TILE], loss[XN_ROW_TILE], lse[XN_ROW_TILE];
     const int has_losses = (c->p->labels.data || c->p->target.data) && !c->p->without_loss;
     xn_tile tile;
-    hard_targets hard;
+    xn_hard_targets hard;
     xn_fill_tile(c->p, &c->plan, span, &tile, label, weight);
-    if (c->p->label_classes > 0) make_targets(c->p, label, &tile, &hard);
+    if (c->p->label_classes > 0) {
+        xn_read_hard_targets(c->p, &c->plan, span, label, weight, &hard);
+        tile.target = (xn_plane){&hard, 1, 1};
+    }
     tile.grad_scale = c->grad_scale;
     if (c->scratch) {
         tile.scratch = c->scratch + xn_worker_thread(worker) * c->scratch_bytes;

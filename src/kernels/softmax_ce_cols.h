@@ -379,8 +379,8 @@ static inline void XN_T(cols_write_straight)(const xn_tile *t, XN_T(strip) strip
             const real p = one < 0 ? d->largest[r + i] : d->scale[r + i] * one;
             const real other = one < 0 ? d->to_one[r + i] : 1 - p;
             const real some = one < 0 ? d->grad_largest[r + i] : d->grad_scale[r + i] * one;
-            const real square = weight * (p * other);
-            curve[i] = weight == 0 ? 0 : square;
+            const real steep = d->hess_weight[r + i], square = steep * (p * other);
+            curve[i] = steep == 0 ? 0 : square;
             slope[i] = weight == 0 ? 0 : some;
         }
         XN_T(narrow_lanes)(grad + c * t->grad.cls, slope);
