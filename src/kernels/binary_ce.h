@@ -197,8 +197,10 @@ static inline void XN_T(binary_start)(XN_T(binary_work) *w, const xn_tile *t) {
     if (t->kind == XN_LOGITS) w->brief = t->smoothing == 0 && !t->pos_weight;
     if (t->kind == XN_FOCAL_LOGITS || t->kind == XN_FOCAL_PROBABILITIES) w->brief = t->coefficient == 2;
     w->ahead_x = w->ahead_t = XN_T(FLUSH);
-    w->uniform = 1;
-    for (int64_t row = 1; row < t->rows && w->uniform; row++) w->uniform = t->weight[row] == t->weight[0];
+    int different = 0;
+#pragma omp simd reduction(| : different)
+    for (int64_t row = 1; row < t->rows; row++) different |= t->weight[row] != t->weight[0];
+    w->uniform = !different;
     o->keep64 = 1 - t->smoothing;
     o->spread64 = t->smoothing / 2;
     o->low64 = t->epsilon;
