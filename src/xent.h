@@ -34,9 +34,29 @@ typedef enum {
 /* What a status means, in words. */
 const char *xn_status_text(xn_status status);
 
-typedef enum { XN_FLOAT32, XN_FLOAT64, XN_FLOAT16, XN_BFLOAT16, XN_DTYPES } xn_dtype;
+typedef enum {
+    XN_FLOAT32,
+    XN_FLOAT64,
+    XN_FLOAT16,
+    XN_BFLOAT16,
+    XN_FLOAT64_TO_FLOAT32, /* of a problem alone: XN_FLOAT64, but outputs with classes are float32, rounded once */
+    XN_DTYPES
+} xn_dtype;
 
-typedef enum { XN_INT8, XN_UINT8, XN_INT16, XN_UINT16, XN_INT32, XN_UINT32, XN_INT64, XN_UINT64 } xn_int_type;
+/* The last two: whole numbers in floats, as gradient boosters hold their labels. What is no whole number, or not
+ * below 2^50 in size, is read as INT64_MIN. */
+typedef enum {
+    XN_INT8,
+    XN_UINT8,
+    XN_INT16,
+    XN_UINT16,
+    XN_INT32,
+    XN_UINT32,
+    XN_INT64,
+    XN_UINT64,
+    XN_WHOLE_FLOAT32,
+    XN_WHOLE_FLOAT64
+} xn_int_type;
 
 typedef enum {
     XN_NONE,         /* per row only; gradients belong to the sum */
@@ -77,17 +97,18 @@ typedef struct {
 typedef struct {
     int from_probabilities; /* the input; else logits */
     double share;           /* what a class counts in the loss of its row, at least 0; 0: 1 / classes, the mean */
-    const void *pos_weight; /* [classes] of double for XN_FLOAT64, else of float, or NULL; multiplies the smoothed
-                             * target. Not with focal */
+    const void *pos_weight; /* [classes] of the type that is computed in, or NULL; multiplies the smoothed target. Not
+                             * with focal */
     int focal, balanced; /* the focal loss, with `coefficient` as gamma; and, with `balanced`, alpha times positives
                           * and 1 - alpha times negatives */
-    xn_array each; /* output: the loss of each element times its sample weight; double for XN_FLOAT64, else float */
+    xn_array each; /* output: the loss of each element times its sample weight, of the type that is computed in */
 } xn_binary;
 
 typedef struct {
     int64_t outer, classes, inner;
     int classes_last; /* whether no dimension follows the classes: decides the loop order, and so the last bits */
-    xn_dtype dtype; /* of input, target and the outputs with classes; half types are computed in float32 */
+    xn_dtype dtype; /* of input, target and the outputs with classes. What is float64 is computed in float64, all else
+                     * in float32 */
     xn_array input; /* logits or probabilities */
 
     /* Labels, or dense targets, or neither: then only lse, prob and log_prob can be asked for. */
@@ -95,26 +116,30 @@ typedef struct {
     xn_array target;
     int has_ignored; /* rows whose label is `ignored` (for uint64: has the same bits) count nothing */
     int64_t ignored;
+    int64_t label_classes; /* 0. For the library alone: labels lie in [0, label_classes), if that is not 0 */
     double label_smoothing; /* in [0, 1]: t becomes t * (1 - s) + s / classes */
-    const void *class_weight; /* [classes] of double for XN_FLOAT64, else of float, or NULL; multiplies the
-                               * smoothed target of its class */
+    const void *class_weight; /* [classes] of the type that is computed in, or NULL; multiplies the smoothed target of
+                               * its class */
     xn_row_array sample_weight; /* multiplies the loss; a row of weight 0 counts nothing, whatever it holds */
     double epsilon; /* in [0, 1/2): probabilities, where they are the input, are clipped to [epsilon, 1 - epsilon];
                      * XN_KL: to [epsilon, 1], as are its targets */
     xn_binary binary; /* xn_binary_ce alone reads this */
     xn_reduction reduction;
+    int without_loss; /* the losses are not computed, and `reduced` is 0: loss and binary.each are not wanted */
 
     /* xn_shaped_ce and xn_shaped_prob; the latter two xn_binary_ce, too. */
     xn_shape shape; /* XN_PLAIN for the other operations */
     double coefficient; /* gamma of focal losses, at least 0; epsilon of poly1; finite */
     double alpha; /* finite: factor of every loss, or as `binary` says */
 
+    double hess_scale; /* xn_softmax_ce and xn_shaped_ce: factor of hess, finite and at least 0; 0: 1 */
+
     int n_threads; /* 0: as many as OpenMP and the cgroup allow */
     int (*interrupted)(void); /* asked from the calling thread, after each 131072 elements that it has seen: often;
                                * may be NULL */
 
     /* Outputs. grad may be the input itself, and so may prob or log_prob if it is the only output with
-     * classes; otherwise nothing may overlap. */
+     * classes, unless they are narrower than the input; otherwise nothing may overlap. */
     xn_row_array loss, lse;
     xn_array grad, hess, prob, log_prob;
 
@@ -130,11 +155,18 @@ xn_status xn_softmax_ce(xn_problem *problem);
 /* Cross-entropy from probabilities; outputs are loss and grad. */
 xn_status xn_prob_ce(xn_problem *problem);
 
+/* xn_softmax_ce, or xn_shaped_ce where `shape` says so, of a single float64 row, and its whole Hessian: hess is
+ * [classes][classes], symmetric, its diagonal that of these operations. The problem must ask for prob, with neighbours
+ * side by side, and may not for hess. */
+xn_status xn_softmax_hessian(xn_problem *problem, double *hess);
+
 /* Binary cross-entropy, plain or focal, from logits or probabilities; outputs are loss, grad, binary.each and, from
- * logits of the plain one, hess. label_smoothing goes towards 1/2. Without a target: prob alone, the sigmoid. */
+ * logits of the plain one, hess. label_smoothing goes towards 1/2. Where classes is 1, labels may be the targets: 0 or
+ * 1. Without either: prob alone, the sigmoid. */
 xn_status xn_binary_ce(xn_problem *problem);
 
-/* The other shapes, from logits and from probabilities; outputs are loss and grad. */
+/* The other shapes, from logits and from probabilities; outputs are loss and grad, and from logits hess: the diagonal
+ * of the Hessian of the cross-entropy that has the same gradient, see kernels/shaped.h. */
 xn_status xn_shaped_ce(xn_problem *problem);
 xn_status xn_shaped_prob(xn_problem *problem);
 

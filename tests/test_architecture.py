@@ -34,7 +34,11 @@ LAYERS = {
 }
 
 # Modules that are made of a host library: they import it, and no other module imports them when it is loaded.
-HOSTS = {"torch/_tensors.py": "torch"}
+HOSTS = {
+    "torch/_tensors.py": "torch",
+    "sklearn/_losses.py": "sklearn",
+    "sklearn/_patch.py": "sklearn",
+}
 
 
 def includes(path: Path) -> list[str]:

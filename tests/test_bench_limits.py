@@ -32,6 +32,7 @@ LINES = {  # of each part
     "region": 6,
     "memory": 6,
     "small": 4,
+    "boosting": 5,
     "peers": 12,
     "training": 2,
 }

@@ -20,7 +20,7 @@ except ModuleNotFoundError as error:
         name=error.name,
     ) from None
 
-from . import losses, runtime, scoring, torch
+from . import boosting, losses, runtime, scoring, torch
 from .activations import log_softmax, logsumexp, sigmoid, softmax, to_categorical
 from .functional import (
     binary_crossentropy,
@@ -67,6 +67,7 @@ __all__ = [
     "binary_crossentropy_value_and_grad",
     "binary_focal_crossentropy",
     "binary_focal_crossentropy_value_and_grad",
+    "boosting",
     "categorical_crossentropy",
     "categorical_crossentropy_grad_and_hess",
     "categorical_crossentropy_value_and_grad",

@@ -20,6 +20,7 @@ cdef extern from "xent.h" nogil:
         XN_FLOAT64
         XN_FLOAT16
         XN_BFLOAT16
+        XN_FLOAT64_TO_FLOAT32
         XN_DTYPES
 
     ctypedef enum xn_int_type:
@@ -31,6 +32,8 @@ cdef extern from "xent.h" nogil:
         XN_UINT32
         XN_INT64
         XN_UINT64
+        XN_WHOLE_FLOAT32
+        XN_WHOLE_FLOAT64
 
     ctypedef enum xn_reduction:
         XN_NONE
@@ -80,8 +83,9 @@ cdef extern from "xent.h" nogil:
         double epsilon
         xn_binary binary
         xn_reduction reduction
+        int without_loss
         xn_shape shape
-        double coefficient, alpha
+        double coefficient, alpha, hess_scale
         int n_threads
         int (*interrupted)() noexcept
         xn_row_array loss, lse
@@ -93,6 +97,7 @@ cdef extern from "xent.h" nogil:
     xn_status xn_prob_ce(xn_problem *problem)
     xn_status xn_binary_ce(xn_problem *problem)
     xn_status xn_shaped_ce(xn_problem *problem)
+    xn_status xn_softmax_hessian(xn_problem *problem, double *hess)
     xn_status xn_shaped_prob(xn_problem *problem)
     int xn_collapse(int dims, const int64_t *shape, const int64_t *strides, int64_t *size, int64_t *stride)
     const char *xn_isa_name(int index)

@@ -12,7 +12,9 @@ class LabelError(Exception): ...
 FLOATS: dict[np.dtype[Any], int]
 STORED: dict[np.dtype[Any], int]
 BFLOAT16: int
+FLOAT64_TO_FLOAT32: int
 INTEGERS: dict[np.dtype[Any], int]
+WHOLE_FLOATS: dict[np.dtype[Any], int]
 REDUCTIONS: dict[str | None, int]
 SHAPES: dict[str, int]
 PLAIN: dict[str, int]
@@ -47,6 +49,8 @@ def cross_entropy(
     shape_of_loss: int,
     coefficient: float,
     alpha: float,
+    without_loss: bool = False,
+    hess_scale: float = 0,
 ) -> float: ...
 def plain_cross_entropy(
     kind: int,
@@ -85,7 +89,21 @@ def binary_cross_entropy(
     grad: _Array | None,
     hess: _Array | None,
     prob: _Array | None,
+    without_loss: bool = False,
+    labels: _Array | None = None,
+    label_type: int = 0,
 ) -> float: ...
+def row_derivatives(
+    x: object,
+    label: float,
+    weight: float,
+    label_smoothing: float,
+    class_weight: _Array | None,
+    shape_of_loss: int,
+    coefficient: float,
+    hess_scale: float,
+    full: bool,
+) -> tuple[list[float], list[list[float]]]: ...
 def isa() -> str: ...
 def isas() -> list[tuple[str, bool]]: ...
 def kernels() -> list[str]: ...

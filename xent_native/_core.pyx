@@ -13,6 +13,7 @@ import threading
 
 import numpy
 
+from cpython.mem cimport PyMem_Calloc, PyMem_Free
 from cpython.buffer cimport PyBUF_FORMAT, PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.math cimport INFINITY
 from libc.stdint cimport int64_t, uint64_t, uintptr_t
@@ -33,6 +34,7 @@ cdef enum:
     MAX_BUFFERS = 12
     MAX_DIMENSIONS = 64
     CACHE_LINE = 64
+    FEW_NUMBERS = 1024  # that row_derivatives keeps on the stack
     LARGE_BYTES = 1 << 22  # from here on a few microseconds for an aligned array are nothing
     SHORT_CALL = 4096  # elements: a few microseconds, in which no other thread would get far
 
@@ -47,18 +49,21 @@ cdef enum:  # what plain_cross_entropy computes; those before PLAIN_KL warn of a
     PLAIN_BINARY
     PLAIN_BINARY_FOCAL
 
-cdef int[4] FLOAT_SIZE = [4, 8, 2, 2]  # by xn_dtype
-cdef int[8] INT_SIZE = [1, 1, 2, 2, 4, 4, 8, 8]
+cdef int[5] FLOAT_SIZE = [4, 8, 2, 2, 8]  # of what is read, by xn_dtype,
+cdef int[5] WRITTEN_SIZE = [4, 8, 2, 2, 4]  # and of what is written
+cdef int[10] INT_SIZE = [1, 1, 2, 2, 4, 4, 8, 8, 4, 8]
 
 # What C calls the dtypes and reductions that it knows. Dtypes of the other byte order are none of them.
 FLOATS = {numpy.dtype("f4"): XN_FLOAT32, numpy.dtype("f8"): XN_FLOAT64}
 STORED = {**FLOATS, numpy.dtype("f2"): XN_FLOAT16}  # of arrays with a class axis; and bfloat16, see stored_code
 BFLOAT16 = XN_BFLOAT16
+FLOAT64_TO_FLOAT32 = XN_FLOAT64_TO_FLOAT32
 INTEGERS = {
     numpy.dtype(char): (XN_INT8 if numpy.dtype(char).kind == "i" else XN_UINT8)
     + 2 * (numpy.dtype(char).itemsize.bit_length() - 1)
     for char in "bBhHiIlLqQ"
 }
+WHOLE_FLOATS = {numpy.dtype("f4"): XN_WHOLE_FLOAT32, numpy.dtype("f8"): XN_WHOLE_FLOAT64}  # labels of boosters
 REDUCTIONS = {
     None: XN_NONE,
     "none": XN_NONE,
@@ -149,6 +154,11 @@ cdef Py_buffer *acquire(Buffers *buffers, object array, int item, bint writable)
     return view
 
 
+cdef int real_size(int dtype) noexcept:
+    """Bytes of the type that a dtype is computed in."""
+    return 8 if FLOAT_SIZE[dtype] == 8 else 4
+
+
 cdef object lendable(array):
     """An array whose buffer NumPy lends: of bfloat16, a type that it does not know, only the bits."""
     return array.view(numpy.uint16) if array.dtype.kind == "V" else array
@@ -172,7 +182,7 @@ cdef int take_planes(Buffers *buffers, object array, int dtype, int axis, bint w
         return 0
     if dtype == XN_BFLOAT16:
         array = lendable(array)
-    cdef Py_buffer *view = acquire(buffers, array, FLOAT_SIZE[dtype], writable)
+    cdef Py_buffer *view = acquire(buffers, array, WRITTEN_SIZE[dtype] if writable else FLOAT_SIZE[dtype], writable)
     cdef Shape own
     if axis < 0 or axis >= view.ndim:
         raise ValueError("axis out of range")
@@ -341,17 +351,18 @@ def new_plane(x):
 def cross_entropy(bint from_logits, x, int dtype, int axis, labels, int label_type, target, ignored,
                   double label_smoothing, class_weight, sample_weight, int weight_dtype, double epsilon,
                   int reduction, int n_threads, loss, int loss_dtype, lse, grad, hess, prob, log_prob,
-                  int shape_of_loss, double coefficient, double alpha):
+                  int shape_of_loss, double coefficient, double alpha, bint without_loss=False,
+                  double hess_scale=0):
     """One call of xn_softmax_ce or xn_prob_ce, or of what has their place for the other SHAPES.
 
-    Arrays may be None; returns the reduced loss.
+    Arrays may be None; returns the reduced loss. Outputs have the dtype of x, but for FLOAT64_TO_FLOAT32.
     """
     cdef xn_problem p
     cdef Buffers buffers
     cdef Shape shape
     cdef Py_buffer *view
     cdef xn_status status
-    if not (0 <= dtype < XN_DTYPES and 0 <= label_type < 8 and 0 <= weight_dtype < 2 and 0 <= loss_dtype < 2
+    if not (0 <= dtype < XN_DTYPES and 0 <= label_type <= XN_WHOLE_FLOAT64 and 0 <= weight_dtype < 2 and 0 <= loss_dtype < 2
             and 0 <= reduction < 4 and XN_PLAIN <= shape_of_loss <= XN_KL):
         raise ValueError("unknown dtype, reduction or shape code")
     memset(&p, 0, sizeof(p))
@@ -364,6 +375,8 @@ def cross_entropy(bint from_logits, x, int dtype, int axis, labels, int label_ty
     p.shape = <xn_shape> shape_of_loss
     p.coefficient = coefficient
     p.alpha = alpha
+    p.hess_scale = hess_scale
+    p.without_loss = without_loss
     p.n_threads = n_threads
     if ignored is not None:
         p.has_ignored = 1
@@ -387,7 +400,7 @@ def cross_entropy(bint from_logits, x, int dtype, int axis, labels, int label_ty
             p.labels.data = take_rows(&buffers, labels, INT_SIZE[label_type], axis, False, &shape,
                                       &p.labels.outer, &p.labels.inner)
         if class_weight is not None:
-            view = acquire(&buffers, class_weight, sizeof(double) if dtype == XN_FLOAT64 else sizeof(float), False)
+            view = acquire(&buffers, class_weight, real_size(dtype), False)
             if view.ndim != 1 or view.shape[0] != shape.classes or view.strides[0] != view.itemsize:
                 raise ValueError("class_weight must be contiguous, with one item per class")
             p.class_weight = view.buf
@@ -475,7 +488,8 @@ def plain_cross_entropy(int kind, y_true, y_pred, from_logits, axis, ignore_clas
 
 def binary_cross_entropy(bint from_logits, x, int dtype, int axis, target, double label_smoothing, pos_weight,
                          focal, sample_weight, int weight_dtype, double epsilon, int reduction, double share,
-                         int n_threads, loss, int loss_dtype, each, grad, hess, prob):
+                         int n_threads, loss, int loss_dtype, each, grad, hess, prob, bint without_loss=False,
+                         labels=None, int label_type=0):
     """One call of xn_binary_ce. Arrays may be None; returns the reduced loss.
 
     focal is None or (balanced, alpha, gamma); each is of the dtype that x is computed in.
@@ -485,7 +499,8 @@ def binary_cross_entropy(bint from_logits, x, int dtype, int axis, target, doubl
     cdef Shape shape
     cdef Py_buffer *view
     cdef xn_status status
-    if not (0 <= dtype < XN_DTYPES and 0 <= weight_dtype < 2 and 0 <= loss_dtype < 2 and 0 <= reduction < 4):
+    if not (0 <= dtype < XN_DTYPES and 0 <= weight_dtype < 2 and 0 <= loss_dtype < 2 and 0 <= reduction < 4
+            and 0 <= label_type <= XN_WHOLE_FLOAT64):
         raise ValueError("unknown dtype or reduction code")
     memset(&p, 0, sizeof(p))
     shape.outer = -1
@@ -495,6 +510,7 @@ def binary_cross_entropy(bint from_logits, x, int dtype, int axis, target, doubl
     p.epsilon = epsilon
     p.reduction = <xn_reduction> reduction
     p.n_threads = n_threads
+    p.without_loss = without_loss
     p.binary.from_probabilities = not from_logits
     p.binary.share = share
     if focal is not None:
@@ -513,21 +529,110 @@ def binary_cross_entropy(bint from_logits, x, int dtype, int axis, target, doubl
         take_planes(&buffers, prob, dtype, axis, True, &shape, &p.prob)
         take_floats(&buffers, sample_weight, weight_dtype, axis, False, &shape, &p.sample_weight)
         take_floats(&buffers, loss, loss_dtype, axis, True, &shape, &p.loss)
-        if each is not None and (loss_dtype == XN_FLOAT64) != (dtype == XN_FLOAT64):
+        if labels is not None:
+            p.labels.type = <xn_int_type> label_type
+            p.labels.data = take_rows(&buffers, labels, INT_SIZE[label_type], axis, False, &shape,
+                                      &p.labels.outer, &p.labels.inner)
+        if each is not None and FLOAT_SIZE[loss_dtype] != real_size(dtype):
             raise ValueError("each must have the dtype that x is computed in")
         if pos_weight is not None:
-            view = acquire(&buffers, pos_weight, sizeof(double) if dtype == XN_FLOAT64 else sizeof(float), False)
+            view = acquire(&buffers, pos_weight, real_size(dtype), False)
             if view.ndim != 1 or view.shape[0] != shape.classes or view.strides[0] != view.itemsize:
                 raise ValueError("pos_weight must be contiguous, with one item per class")
             p.binary.pos_weight = view.buf
         p.outer, p.classes, p.inner = shape.outer, shape.classes, shape.inner
         p.classes_last = axis == buffers.view[0].ndim - 1
         status = run(&p, xn_binary_ce)
+        if status == XN_BAD_LABEL:
+            raise LabelError(p.bad_row, <uint64_t> p.bad_label if p.labels.type == XN_UINT64 else p.bad_label)
         if status != XN_OK:
             raise ValueError(xn_status_text(status).decode())
         return p.reduced
     finally:
         release(&buffers)
+
+
+cdef list as_list(const double *values, int64_t count):
+    return [values[i] for i in range(count)]
+
+
+cdef list as_square(const double *values, int64_t count):
+    """A symmetric matrix as a list of rows, which share their numbers."""
+    cdef list rows = [[None] * count for _ in range(count)]
+    cdef int64_t i, j
+    for i in range(count):
+        for j in range(i, count):
+            value = values[i * count + j]
+            (<list> rows[i])[j] = value
+            (<list> rows[j])[i] = value
+    return rows
+
+
+def row_derivatives(x, double label, double weight, double label_smoothing, class_weight, int shape_of_loss,
+                    double coefficient, double hess_scale, bint full):
+    """(gradient, Hessian) of one float64 row with its label, a whole number, as lists; the Hessian is a list of rows.
+
+    Without `full` it has nothing but its diagonal.
+    """
+    cdef xn_problem p
+    cdef Buffers buffers
+    cdef Shape shape
+    cdef Py_buffer *view
+    cdef double few[FEW_NUMBERS]
+    cdef double *room = few
+    cdef xn_status status
+    cdef int64_t n
+    if not XN_PLAIN <= shape_of_loss < XN_KL:
+        raise ValueError("unknown shape code")
+    memset(&p, 0, sizeof(p))
+    shape.outer = -1
+    buffers.count = 0
+    p.dtype = XN_FLOAT64
+    p.label_smoothing = label_smoothing
+    p.shape = <xn_shape> shape_of_loss
+    p.coefficient = coefficient
+    p.alpha = 1
+    p.hess_scale = hess_scale
+    p.without_loss = 1
+    p.n_threads = 1
+    p.labels.type = XN_WHOLE_FLOAT64
+    p.labels.data = &label
+    p.sample_weight.dtype = XN_FLOAT64
+    p.sample_weight.data = &weight
+    try:
+        take_planes(&buffers, x, XN_FLOAT64, 0, False, &shape, &p.input)
+        n = shape.classes
+        if buffers.view[0].ndim != 1 or n == 0:
+            raise ValueError("expected one row")
+        if class_weight is not None:
+            view = acquire(&buffers, class_weight, sizeof(double), False)
+            if view.ndim != 1 or view.shape[0] != n or view.strides[0] != view.itemsize:
+                raise ValueError("class_weight must be contiguous, with one item per class")
+            p.class_weight = view.buf
+        if n * (n + 2) > FEW_NUMBERS:
+            room = <double *> PyMem_Calloc(n * (n + 2), sizeof(double))
+            if room == NULL:
+                raise MemoryError
+        else:
+            memset(room, 0, n * (n + 2) * sizeof(double))
+        p.outer, p.classes, p.inner = 1, n, 1
+        p.classes_last = 1
+        p.grad.data, p.grad.cls = room, 1
+        if full:
+            p.prob.data, p.prob.cls = room + n, 1
+            status = xn_softmax_hessian(&p, room + 2 * n)
+        else:
+            p.hess.data, p.hess.cls = room + 2 * n, n + 1
+            status = run(&p, softmax_operation(&p, True))
+        if status == XN_BAD_LABEL:
+            raise LabelError(p.bad_row, p.bad_label)
+        if status != XN_OK:
+            raise ValueError(xn_status_text(status).decode())
+        return as_list(room, n), as_square(room + 2 * n, n)
+    finally:
+        release(&buffers)
+        if room != few:
+            PyMem_Free(room)
 
 
 def isa():

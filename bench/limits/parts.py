@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from .bandwidth import binary, float64, focal, inputs, layouts, table
+from .boosting import boosting
 from .calls import region, small
 from .halves import halves
 from .line import Line
@@ -28,6 +29,7 @@ PARTS: dict[str, Callable[[Session], Iterator[Line]]] = {
     "region": region,
     "memory": memory,
     "small": small,
+    "boosting": boosting,
     "peers": peers,
     "training": training,
 }

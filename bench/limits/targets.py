@@ -60,3 +60,6 @@ MEMORY_CLASSES = (10, 1000, 131072)
 # Forward and backward of PyTorch's tensors, times as fast as PyTorch's own loss.
 TRAINING, TRAINING_TIMES = ((4096, 1000), (512, 32768)), 4.0
 TRAINING_QUICK = ((64, 10), (4, 300))
+
+# Objectives of boosters, times as fast as NumPy's: rows and classes of an iteration, and rows of what loops over them.
+BOOSTING, BOOSTING_QUICK, BOOSTING_TIMES = (200_000, 10, 2_000), (200, 3, 20), 5.0

@@ -34,7 +34,8 @@ static void run_segment(void *context, int64_t job, xn_worker *worker) {
     const xn_problem *p = l->p;
     const int64_t segment = job % l->segments, from = segment * XN_SEGMENT;
     const xn_span span = xn_span_of(&l->plan, job / l->segments);
-    const int size = xn_element_size(p->dtype), real_size = p->dtype == XN_FLOAT64 ? 8 : 4;
+    const int size = xn_element_size(p->dtype), written = xn_written_size(p->dtype);
+    const int real_size = xn_element_size(xn_real(p->dtype));
     double weight[XN_ROW_TILE], loss[XN_ROW_TILE];
     if (xn_worker_stops(worker, XN_SEGMENT)) return;
     xn_tile tile;
@@ -42,13 +43,13 @@ static void run_segment(void *context, int64_t job, xn_worker *worker) {
     tile.stops = xn_worker_stops;
     tile.worker = worker;
     tile.grad_scale = l->grad_scale;
-    tile.loss = p->target.data ? loss : NULL;
+    tile.loss = p->target.data && !p->without_loss ? loss : NULL;
     tile.classes = p->classes - from < XN_SEGMENT ? p->classes - from : XN_SEGMENT;
     skip_classes(&tile.input, from, size);
     skip_classes(&tile.target, from, size);
-    skip_classes(&tile.grad, from, size);
-    skip_classes(&tile.hess, from, size);
-    skip_classes(&tile.prob, from, size);
+    skip_classes(&tile.grad, from, written);
+    skip_classes(&tile.hess, from, written);
+    skip_classes(&tile.prob, from, written);
     skip_classes(&tile.each, from, real_size);
     if (tile.pos_weight) tile.pos_weight = (const char *)tile.pos_weight + from * real_size;
     l->kernel(&tile);
@@ -97,14 +98,14 @@ static int as_one_row(xn_array *a, const xn_problem *p) {
 
 /* Where nothing belongs to a row but its share in the result, all rows are one: rows of one class, the usual ones,
  * would spend more time on their losses in double than on the losses themselves. */
-static int join_rows(xn_problem *p) {
+static void join_rows(xn_problem *p) {
     const int64_t rows = p->outer * p->inner;
-    if (p->sample_weight.data || p->loss.data || p->binary.pos_weight || rows == 0) return 0;
-    if (p->target.data && p->reduction == XN_NONE) return 0;
+    if (p->labels.data || p->sample_weight.data || p->loss.data || p->binary.pos_weight || rows == 0) return;
+    if (p->target.data && p->reduction == XN_NONE) return;
     xn_problem q = *p;
     if (!as_one_row(&q.input, p) || !as_one_row(&q.target, p) || !as_one_row(&q.grad, p) || !as_one_row(&q.hess, p) ||
         !as_one_row(&q.prob, p) || !as_one_row(&q.binary.each, p))
-        return 0;
+        return;
     if (q.binary.share == 0) q.binary.share = 1 / (double)p->classes;
     if (p->reduction == XN_MEAN || p->reduction == XN_WEIGHTED_MEAN) q.binary.share /= (double)rows;
     q.reduction = XN_SUM;
@@ -112,7 +113,6 @@ static int join_rows(xn_problem *p) {
     q.classes = rows * p->classes;
     q.classes_last = 1;
     *p = q;
-    return 1;
 }
 
 static xn_status run(xn_problem *p) {
@@ -122,8 +122,10 @@ static xn_status run(xn_problem *p) {
 /* What only this operation takes, and what it does not have. */
 static int is_binary(const xn_problem *p) {
     const xn_binary *b = &p->binary;
-    if (p->shape != XN_PLAIN || p->labels.data || p->class_weight || p->log_prob.data || p->lse.data) return 0;
-    if (p->prob.data ? p->target.data || b->each.data : !p->target.data) return 0;
+    if (p->shape != XN_PLAIN || p->class_weight || p->log_prob.data || p->lse.data) return 0;
+    if (p->labels.data && p->classes != 1) return 0;
+    const int has_targets = p->target.data || p->labels.data;
+    if (p->prob.data ? has_targets || b->each.data : !has_targets) return 0;
     if (p->hess.data && (b->from_probabilities || b->focal)) return 0;
     if (b->from_probabilities && !xn_is_clip(p)) return 0;
     if (b->focal && (b->pos_weight || !xn_is_focal(p))) return 0;
@@ -132,9 +134,12 @@ static int is_binary(const xn_problem *p) {
 
 xn_status xn_binary_ce(xn_problem *p) {
     if (!xn_is_problem(p) || !is_binary(p)) return XN_BAD_ARGUMENT;
-    xn_problem joined = *p;
-    if (!join_rows(&joined)) return run(p);
-    const xn_status status = run(&joined);
-    p->reduced = joined.reduced;
+    xn_problem q = *p;
+    q.label_classes = p->labels.data ? 2 : 0;
+    join_rows(&q);
+    const xn_status status = run(&q);
+    p->reduced = q.reduced;
+    p->bad_row = q.bad_row;
+    p->bad_label = q.bad_label;
     return status;
 }

@@ -28,41 +28,41 @@ static int is_aligned(const void *data, size_t alignment) {
     return (uintptr_t)data % alignment == 0;
 }
 
-static size_t alignment_of(xn_dtype dtype) {
-    return dtype == XN_FLOAT64 ? _Alignof(double) : (size_t)xn_element_size(dtype);
+static size_t alignment_of(int size) {
+    return size == sizeof(double) ? _Alignof(double) : (size_t)size;
 }
 
-/* The dtype of what goes with a class or a row: halves are computed in float32. */
-static xn_dtype real_of(xn_dtype dtype) {
-    return dtype == XN_FLOAT64 ? XN_FLOAT64 : XN_FLOAT32;
-}
-
-static int is_array(const xn_problem *p, const xn_array *a, xn_dtype dtype, int written) {
+static int is_array(const xn_problem *p, const xn_array *a, int size, int written) {
     if (!a->data) return 1;
-    return is_aligned(a->data, alignment_of(dtype)) && is_stride(a->outer, p->outer, written) &&
+    return is_aligned(a->data, alignment_of(size)) && is_stride(a->outer, p->outer, written) &&
            is_stride(a->cls, p->classes, written) && is_stride(a->inner, p->inner, written);
 }
 
 static int is_row_array(const xn_problem *p, const xn_row_array *a, int written) {
     if (!a->data) return 1;
     if (a->dtype != XN_FLOAT32 && a->dtype != XN_FLOAT64) return 0;
-    return is_aligned(a->data, alignment_of(a->dtype)) && is_stride(a->outer, p->outer, written) &&
+    return is_aligned(a->data, alignment_of(xn_element_size(a->dtype))) && is_stride(a->outer, p->outer, written) &&
            is_stride(a->inner, p->inner, written);
 }
 
 static int are_labels(const xn_problem *p, const xn_labels *l) {
     if (!l->data) return 1;
-    if ((unsigned)l->type > XN_UINT64) return 0;
-    static const size_t alignment[] = {_Alignof(int8_t), _Alignof(int16_t), _Alignof(int32_t), _Alignof(int64_t)};
-    return is_aligned(l->data, alignment[l->type / 2]) && is_stride(l->outer, p->outer, 0) &&
-           is_stride(l->inner, p->inner, 0);
+    if ((unsigned)l->type > XN_WHOLE_FLOAT64) return 0;
+    static const size_t of_integers[] = {_Alignof(int8_t), _Alignof(int16_t), _Alignof(int32_t), _Alignof(int64_t)};
+    const size_t of_floats = l->type == XN_WHOLE_FLOAT64 ? _Alignof(double) : _Alignof(float);
+    return is_aligned(l->data, l->type <= XN_UINT64 ? of_integers[l->type / 2] : of_floats) &&
+           is_stride(l->outer, p->outer, 0) && is_stride(l->inner, p->inner, 0);
 }
 
 static int are_arrays(const xn_problem *p) {
-    const xn_dtype real = real_of(p->dtype);
+    const int size = xn_element_size(p->dtype), out = xn_written_size(p->dtype);
+    const int real = xn_element_size(xn_real(p->dtype));
     const xn_array *const written[] = {&p->grad, &p->hess, &p->prob, &p->log_prob};
-    int sane = is_array(p, &p->input, p->dtype, 0) && is_array(p, &p->target, p->dtype, 0);
-    for (int i = 0; i < 4; i++) sane &= is_array(p, written[i], p->dtype, 1);
+    int sane = is_array(p, &p->input, size, 0) && is_array(p, &p->target, size, 0);
+    for (int i = 0; i < 4; i++) {
+        const int in_place = written[i]->data && written[i]->data == p->input.data;
+        sane &= is_array(p, written[i], out, 1) && (out == size || !in_place);
+    }
     return sane && is_array(p, &p->binary.each, real, 1) && are_labels(p, &p->labels) &&
            is_row_array(p, &p->sample_weight, 0) && is_row_array(p, &p->loss, 1) && is_row_array(p, &p->lse, 1) &&
            is_aligned(p->class_weight, alignment_of(real)) && is_aligned(p->binary.pos_weight, alignment_of(real));
@@ -71,17 +71,20 @@ static int are_arrays(const xn_problem *p) {
 int xn_is_problem(const xn_problem *p) {
     if (!p || !are_sizes(p) || (unsigned)p->dtype >= XN_DTYPES || (unsigned)p->reduction > XN_WEIGHTED_MEAN) return 0;
     if (!(p->label_smoothing >= 0 && p->label_smoothing <= 1)) return 0;
+    if (p->label_classes != 0) return 0;
+    if (!(p->hess_scale >= 0 && isfinite(p->hess_scale))) return 0;
     const int has_targets = p->labels.data || p->target.data;
     const int one_kind = !(p->labels.data && p->target.data);
     const int outputs = has_targets || !(p->loss.data || p->grad.data || p->hess.data);
     if (!one_kind || !outputs) return 0;
+    if (p->without_loss && (p->loss.data || p->binary.each.data)) return 0;
     if (p->outer * p->inner == 0) return 1; /* of nothing there may be any view */
     return p->input.data && are_arrays(p);
 }
 
 int xn_is_loss_alone(const xn_problem *p) {
     const int targets = p->labels.data || p->target.data || p->outer * p->inner == 0;
-    return targets && !(p->hess.data || p->prob.data || p->log_prob.data || p->lse.data);
+    return targets && !(p->prob.data || p->log_prob.data || p->lse.data);
 }
 
 int xn_is_clip(const xn_problem *p) {

@@ -62,10 +62,12 @@ int64_t xn_row_step(const xn_plan *plan, int64_t outer_stride, int64_t inner_str
 xn_status xn_run_rows(xn_problem *p, xn_kernel *kernel);
 /* Whether lanes go over the classes of a row. Strides play no part: a batch of one row has no say in them. */
 int xn_rows_are_vectors(const xn_problem *p);
-int xn_element_size(xn_dtype dtype);
+int xn_element_size(xn_dtype dtype); /* of the input and the target */
+int xn_written_size(xn_dtype dtype); /* of outputs with classes */
+xn_dtype xn_real(xn_dtype dtype);    /* that a problem is computed in: XN_FLOAT64 or XN_FLOAT32 */
 
 /* check.c: whether a problem is what all operations ask for, labels aside; and parts of what some ask for besides:
- * targets and no outputs but loss and gradient, an epsilon to clip by, the options of focal losses. */
+ * targets and no outputs but loss and derivatives, an epsilon to clip by, the options of focal losses. */
 int xn_is_problem(const xn_problem *p);
 int xn_is_loss_alone(const xn_problem *p);
 int xn_is_clip(const xn_problem *p);
@@ -82,6 +84,17 @@ typedef struct {
 } xn_count;
 xn_status xn_count_rows(xn_problem *p, xn_count *count);
 void xn_read_labels(const xn_problem *p, const xn_plan *plan, xn_span span, int64_t *label, double *weight);
+int64_t xn_label_classes(const xn_problem *p); /* labels are below */
+
+/* Labels 0 and 1 as targets of the problem's dtype. Rows that are ignored get weight 0. `label` is room for span.rows.
+ */
+typedef union {
+    double f64[XN_ROW_TILE];
+    float f32[XN_ROW_TILE];
+    uint16_t half[XN_ROW_TILE];
+} xn_hard_targets;
+void xn_read_hard_targets(const xn_problem *p, const xn_plan *plan, xn_span span, int64_t *label, double *weight,
+                          xn_hard_targets *hard);
 void xn_read_weights(const xn_problem *p, const xn_plan *plan, xn_span span, double *weight);
 
 /* reduce.c */

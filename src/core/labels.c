@@ -18,11 +18,37 @@ enum { ROWS_PER_TILE = 512, TILES_PER_JOB = 128 };
         case XN_UINT32: DO(uint32_t); break; \
         case XN_INT64: DO(int64_t); break;   \
         case XN_UINT64: DO(uint64_t); break; \
+        case XN_WHOLE_FLOAT32:               \
+        case XN_WHOLE_FLOAT64: break;        \
     }
 
 /* All ones where the label is in [0, last], else 0. Without a comparison, which SSE2 has not for 64 bits. */
 static inline int64_t in_range(int64_t label, int64_t last) {
     return ~((label | (int64_t)((uint64_t)last - (uint64_t)label)) >> 63);
+}
+
+/* The whole number that a float holds, else INT64_MIN. Adding a large number leaves it in the low bits. NaN compares
+ * false. Without a conversion to 64 bits, which SSE2 has not. */
+static inline int64_t whole(double value) {
+    const double large = 0x1.8p52, sum = value + large;
+    int64_t low, high;
+    memcpy(&low, &large, sizeof low);
+    memcpy(&high, &sum, sizeof high);
+    return (value > -0x1p50) & (value < 0x1p50) & (sum - large == value) ? high - low : INT64_MIN;
+}
+
+static void widen_floats(const xn_labels *labels, int64_t offset, int64_t step, int64_t rows, int64_t *label) {
+#define WHOLES(type)                                                                     \
+    {                                                                                    \
+        const type *from = (const type *)labels->data + offset;                          \
+        if (step == 1) {                                                                 \
+            for (int64_t i = 0; i < rows; i++) label[i] = whole((double)from[i]);        \
+        } else {                                                                         \
+            for (int64_t i = 0; i < rows; i++) label[i] = whole((double)from[i * step]); \
+        }                                                                                \
+    }
+    if (labels->type == XN_WHOLE_FLOAT32) WHOLES(float) else WHOLES(double)
+#undef WHOLES
 }
 
 /* Labels as int64. A uint64 beyond 2^63 comes out negative, which is as wrong as it was. */
@@ -36,8 +62,16 @@ static void widen(const xn_labels *labels, int64_t offset, int64_t step, int64_t
             for (int64_t i = 0; i < rows; i++) label[i] = (int64_t)from[i * step]; \
         }                                                                          \
     }
+    if (labels->type >= XN_WHOLE_FLOAT32) {
+        widen_floats(labels, offset, step, rows, label);
+        return;
+    }
     WITH_LABEL_TYPE(labels->type, WIDEN)
 #undef WIDEN
+}
+
+int64_t xn_label_classes(const xn_problem *p) {
+    return p->label_classes > 0 ? p->label_classes : p->classes;
 }
 
 /* The labels of a span. Ignored rows get label 0 and weight 0, which drops them. All are in range: another
@@ -46,8 +80,41 @@ void xn_read_labels(const xn_problem *p, const xn_plan *plan, xn_span span, int6
     const xn_labels *l = &p->labels;
     widen(l, xn_row_offset(span, l->outer, l->inner), xn_row_step(plan, l->outer, l->inner), span.rows, label);
     for (int64_t i = 0; p->has_ignored && i < span.rows; i++) weight[i] = label[i] == p->ignored ? 0 : weight[i];
-    const int64_t last = p->classes - 1;
+    const int64_t last = xn_label_classes(p) - 1;
     for (int64_t i = 0; i < span.rows; i++) label[i] &= in_range(label[i], last);
+}
+
+/* Floats that were found to be labels are targets as they are. */
+static int copy_hard_targets(const xn_problem *p, int64_t offset, int64_t rows, xn_hard_targets *hard) {
+    const int to = xn_element_size(p->dtype), single = p->labels.type == XN_WHOLE_FLOAT32;
+    const float *f32 = (const float *)p->labels.data + offset;
+    const double *f64 = (const double *)p->labels.data + offset;
+    if (to == 8 && single) {
+        for (int64_t i = 0; i < rows; i++) hard->f64[i] = (double)f32[i];
+    } else if (to == 4 && !single) {
+        for (int64_t i = 0; i < rows; i++) hard->f32[i] = (float)f64[i];
+    } else if (to == 8 || to == 4) {
+        memcpy(hard, single ? (const void *)f32 : f64, (size_t)(rows * to));
+    }
+    return to > 2;
+}
+
+void xn_read_hard_targets(const xn_problem *p, const xn_plan *plan, xn_span span, int64_t *label, double *weight,
+                          xn_hard_targets *hard) {
+    const xn_labels *l = &p->labels;
+    const int plain = !p->has_ignored && xn_row_step(plan, l->outer, l->inner) == 1;
+    const uint16_t one = p->dtype == XN_BFLOAT16 ? 0x3f80 : 0x3c00;
+    if (plain && l->type >= XN_WHOLE_FLOAT32 &&
+        copy_hard_targets(p, xn_row_offset(span, l->outer, l->inner), span.rows, hard))
+        return;
+    xn_read_labels(p, plan, span, label, weight);
+    if (xn_element_size(p->dtype) == 8) {
+        for (int64_t i = 0; i < span.rows; i++) hard->f64[i] = (double)label[i];
+    } else if (xn_element_size(p->dtype) == 4) {
+        for (int64_t i = 0; i < span.rows; i++) hard->f32[i] = (float)label[i];
+    } else {
+        for (int64_t i = 0; i < span.rows; i++) hard->half[i] = label[i] ? one : 0;
+    }
 }
 
 void xn_read_weights(const xn_problem *p, const xn_plan *plan, xn_span span, double *weight) {
@@ -80,16 +147,55 @@ typedef struct {
     checked *results;
 } check_context;
 
+/* Whether floats are labels up to `last`, in few instructions: what is wrong is looked for elsewhere. As the bits of an
+ * integer, numbers that are not negative have their own order, and NaN, infinity and all others are above them. */
+enum { MOST_FAST = 1 << 24 }; /* whole numbers up to here are float32 */
+
+static int are_whole_f32(const float *from, int64_t rows, int64_t last) {
+    const float most = (float)last;
+    uint32_t bad = 0, limit, bits, back;
+    memcpy(&limit, &most, sizeof limit);
+    for (int64_t i = 0; i < rows; i++) {
+        memcpy(&bits, from + i, sizeof bits);
+        const uint32_t inside = bits <= limit ? ~UINT32_C(0) : 0, kept = bits & inside;
+        float value;
+        memcpy(&value, &kept, sizeof value);
+        const float whole = (float)(int32_t)value;
+        memcpy(&back, &whole, sizeof back);
+        bad |= ~inside | (back ^ kept);
+    }
+    return bad == 0;
+}
+
+static int are_whole_f64(const double *from, int64_t rows, int64_t last) {
+    int bad = 0;
+    for (int64_t i = 0; i < rows; i++) {
+        const double value = from[i] >= 0 && from[i] <= (double)last ? from[i] : 0.5;
+        bad |= (double)(int32_t)value != value;
+    }
+    return !bad;
+}
+
+static int are_fast(const check_context *c, xn_span span) {
+    const xn_labels *l = &c->p->labels;
+    const int64_t last = xn_label_classes(c->p) - 1;
+    if (!l->data || l->type < XN_WHOLE_FLOAT32 || c->p->has_ignored || last >= MOST_FAST) return 0;
+    if (xn_row_step(&c->plan, l->outer, l->inner) != 1) return 0;
+    const int64_t offset = xn_row_offset(span, l->outer, l->inner);
+    if (l->type == XN_WHOLE_FLOAT64) return are_whole_f64((const double *)l->data + offset, span.rows, last);
+    return are_whole_f32((const float *)l->data + offset, span.rows, last);
+}
+
 static void check_span(const check_context *c, xn_span span, checked *result) {
     int64_t copy[ROWS_PER_TILE];
     const int64_t *label = copy;
     double weight[ROWS_PER_TILE];
     uint64_t bad = 0;
     int64_t ignored = 0;
-    const uint64_t classes = (uint64_t)c->p->classes;
-    const int64_t last = c->p->classes - 1;
+    const int64_t last = xn_label_classes(c->p) - 1;
+    const uint64_t classes = (uint64_t)last + 1;
     const xn_labels *l = &c->p->labels;
-    if (l->data) {
+    if (l->data && !are_fast(c, span)) {
         const int64_t offset = xn_row_offset(span, l->outer, l->inner);
         const int64_t step = xn_row_step(&c->plan, l->outer, l->inner);
         if (l->type == XN_INT64 && step == 1) {

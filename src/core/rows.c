@@ -15,8 +15,17 @@ enum {
 };
 
 int xn_element_size(xn_dtype dtype) {
-    static const int size[XN_DTYPES] = {[XN_FLOAT32] = 4, [XN_FLOAT64] = 8, [XN_FLOAT16] = 2, [XN_BFLOAT16] = 2};
+    static const int size[XN_DTYPES] = {
+        [XN_FLOAT32] = 4, [XN_FLOAT64] = 8, [XN_FLOAT16] = 2, [XN_BFLOAT16] = 2, [XN_FLOAT64_TO_FLOAT32] = 8};
     return size[dtype];
+}
+
+int xn_written_size(xn_dtype dtype) {
+    return dtype == XN_FLOAT64_TO_FLOAT32 ? 4 : xn_element_size(dtype);
+}
+
+xn_dtype xn_real(xn_dtype dtype) {
+    return dtype == XN_FLOAT64 || dtype == XN_FLOAT64_TO_FLOAT32 ? XN_FLOAT64 : XN_FLOAT32;
 }
 
 int xn_rows_are_vectors(const xn_problem *p) {
@@ -68,15 +77,15 @@ int64_t xn_row_step(const xn_plan *plan, int64_t outer_stride, int64_t inner_str
     return plan->along_outer ? outer_stride : inner_stride;
 }
 
-static xn_plane plane_of(const xn_array *a, xn_dtype dtype, const xn_plan *plan, xn_span span) {
+static xn_plane plane_of(const xn_array *a, int64_t size, const xn_plan *plan, xn_span span) {
     if (!a->data) return (xn_plane){0};
     char *data = a->data;
-    data += xn_row_offset(span, a->outer, a->inner) * xn_element_size(dtype);
+    data += xn_row_offset(span, a->outer, a->inner) * size;
     return (xn_plane){data, xn_row_step(plan, a->outer, a->inner), a->cls};
 }
 
 static xn_binary_kind binary_kind(const xn_problem *p) {
-    if (!p->target.data) return XN_SIGMOID;
+    if (!p->target.data && !p->labels.data) return XN_SIGMOID;
     if (p->binary.focal) return p->binary.from_probabilities ? XN_FOCAL_PROBABILITIES : XN_FOCAL_LOGITS;
     return p->binary.from_probabilities ? XN_PROBABILITIES : XN_LOGITS;
 }
@@ -85,20 +94,20 @@ static xn_binary_kind binary_kind(const xn_problem *p) {
  * even where it is infinite or NaN. */
 static void apply_class_weight(const xn_problem *p, int64_t rows, const int64_t *label, double *weight) {
     for (int64_t i = 0; i < rows; i++) {
-        const double factor = p->dtype == XN_FLOAT64 ? ((const double *)p->class_weight)[label[i]]
-                                                     : (double)((const float *)p->class_weight)[label[i]];
+        const double factor = xn_real(p->dtype) == XN_FLOAT64 ? ((const double *)p->class_weight)[label[i]]
+                                                              : (double)((const float *)p->class_weight)[label[i]];
         weight[i] = weight[i] == 0 ? 0 : weight[i] * factor;
     }
 }
 
 void xn_fill_tile(const xn_problem *p, const xn_plan *plan, xn_span span, xn_tile *tile, int64_t *label,
                   double *weight) {
-    const int64_t size = xn_element_size(p->dtype);
+    const int64_t size = xn_element_size(p->dtype), written = xn_written_size(p->dtype);
     *tile = (xn_tile){
         .rows = span.rows,
         .classes = p->classes,
-        .input = plane_of(&p->input, p->dtype, plan, span),
-        .target = plane_of(&p->target, p->dtype, plan, span),
+        .input = plane_of(&p->input, size, plan, span),
+        .target = plane_of(&p->target, size, plan, span),
         .weight = weight,
         .class_weight = p->class_weight,
         .keep = 1 - p->label_smoothing,
@@ -110,18 +119,19 @@ void xn_fill_tile(const xn_problem *p, const xn_plan *plan, xn_span span, xn_til
         .share = p->binary.share == 0 ? 1 / (double)p->classes : p->binary.share,
         .pos_weight = p->binary.pos_weight,
         .balanced = p->binary.balanced,
-        .each = plane_of(&p->binary.each, p->dtype == XN_FLOAT64 ? XN_FLOAT64 : XN_FLOAT32, plan, span),
+        .each = plane_of(&p->binary.each, xn_element_size(xn_real(p->dtype)), plan, span),
         .shape = (int)p->shape,
         .coefficient = p->coefficient,
         .alpha = p->alpha,
-        .streams = p->grad.data != p->input.data && p->outer * p->inner >= STREAM_BYTES / size / p->classes,
-        .grad = plane_of(&p->grad, p->dtype, plan, span),
-        .hess = plane_of(&p->hess, p->dtype, plan, span),
-        .prob = plane_of(&p->prob, p->dtype, plan, span),
-        .log_prob = plane_of(&p->log_prob, p->dtype, plan, span),
+        .hess_scale = p->hess_scale == 0 ? 1 : p->hess_scale,
+        .streams = p->grad.data != p->input.data && p->outer * p->inner >= STREAM_BYTES / written / p->classes,
+        .grad = plane_of(&p->grad, written, plan, span),
+        .hess = plane_of(&p->hess, written, plan, span),
+        .prob = plane_of(&p->prob, written, plan, span),
+        .log_prob = plane_of(&p->log_prob, written, plan, span),
     };
     xn_read_weights(p, plan, span, weight);
-    if (!p->labels.data) return;
+    if (!p->labels.data || p->label_classes > 0) return;
     xn_read_labels(p, plan, span, label, weight);
     tile->label = label;
     if (p->class_weight && tile->spread == 0) {
@@ -145,7 +155,7 @@ typedef struct {
  * bounded for all threads together, and does without where there is no memory: only the time depends on it. */
 static void find_scratch(rows_context *c) {
     const xn_problem *p = c->p;
-    const int64_t whole = (p->classes + SCRATCH_MARGIN) * (p->dtype == XN_FLOAT64 ? 8 : 4);
+    const int64_t whole = (p->classes + SCRATCH_MARGIN) * xn_element_size(xn_real(p->dtype));
     const int twice = p->grad.data || p->shape != XN_PLAIN;
     if (!twice || !xn_rows_are_vectors(p) || whole <= XN_KEPT_BYTES) return;
     const int threads = xn_threads(p->n_threads); /* asks the system: not for small calls */
@@ -159,9 +169,14 @@ static void find_scratch(rows_context *c) {
 static double run_tile(const rows_context *c, xn_span span, xn_worker *worker) {
     int64_t label[XN_ROW_TILE];
     double weight[XN_ROW_TILE], loss[XN_ROW_TILE], lse[XN_ROW_TILE];
-    const int has_targets = c->p->labels.data || c->p->target.data;
+    const int has_losses = (c->p->labels.data || c->p->target.data) && !c->p->without_loss;
     xn_tile tile;
+    xn_hard_targets hard;
     xn_fill_tile(c->p, &c->plan, span, &tile, label, weight);
+    if (c->p->label_classes > 0) {
+        xn_read_hard_targets(c->p, &c->plan, span, label, weight, &hard);
+        tile.target = (xn_plane){&hard, 1, 1};
+    }
     tile.grad_scale = c->grad_scale;
     if (c->scratch) {
         tile.scratch = c->scratch + xn_worker_thread(worker) * c->scratch_bytes;
@@ -169,12 +184,12 @@ static double run_tile(const rows_context *c, xn_span span, xn_worker *worker) {
     }
     tile.stops = xn_worker_stops;
     tile.worker = worker;
-    tile.loss = has_targets ? loss : NULL;
+    tile.loss = has_losses ? loss : NULL;
     tile.lse = c->p->lse.data ? lse : NULL;
     c->kernel(&tile);
     if (c->p->loss.data) xn_store_rows(&c->p->loss, &c->plan, span, loss);
     if (c->p->lse.data) xn_store_rows(&c->p->lse, &c->plan, span, lse);
-    return has_targets ? xn_tile_sum(loss, span.rows) : 0;
+    return has_losses ? xn_tile_sum(loss, span.rows) : 0;
 }
 
 static void run_job(void *context, int64_t job, xn_worker *worker) {

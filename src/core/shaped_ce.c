@@ -21,7 +21,7 @@ xn_status xn_shaped_ce(xn_problem *p) {
 }
 
 xn_status xn_shaped_prob(xn_problem *p) {
-    if (!is_shaped(p) || !xn_is_clip(p)) return XN_BAD_ARGUMENT;
+    if (!is_shaped(p) || p->hess.data || !xn_is_clip(p)) return XN_BAD_ARGUMENT;
     if (p->shape == XN_KL && (p->label_smoothing != 0 || p->class_weight)) return XN_BAD_ARGUMENT;
     const xn_kernel_table *k = xn_kernels();
     return xn_run_rows(p, xn_rows_are_vectors(p) ? k->shaped_prob_rows[p->dtype] : k->shaped_prob_cols[p->dtype]);

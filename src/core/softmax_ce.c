@@ -42,13 +42,13 @@ static void write_segment(void *context, int64_t segment, xn_worker *worker) {
 static xn_status run_wide_row(wide_row *w, const xn_plan *plan, int64_t row, double grad_scale, double *loss) {
     const xn_problem *p = w->p;
     const int64_t segments = (p->classes + XN_SEGMENT - 1) / XN_SEGMENT;
-    const int has_targets = p->labels.data || p->target.data;
+    const int has_losses = (p->labels.data || p->target.data) && !p->without_loss;
     const xn_span span = xn_span_of(plan, row);
     int64_t label;
     double weight, lse;
     xn_fill_tile(p, plan, span, &w->tile, &label, &weight);
     w->tile.grad_scale = grad_scale;
-    w->tile.loss = has_targets ? loss : NULL;
+    w->tile.loss = has_losses ? loss : NULL;
     w->tile.lse = p->lse.data ? &lse : NULL;
     w->tile.part = w->parts;
     const xn_work work = {segments, XN_SEGMENT, p->n_threads, p->interrupted};

@@ -24,8 +24,8 @@ enum { XN_T(BATCH) = XN_T(FLUSH) / 2, XN_T(ROOM) = XN_T(BATCH) + XN_LANES };
 typedef struct {
     const xn_tile *t;
     XN_T(binary) options;
-    int wanted;  /* derivatives: none, the gradient, the Hessian, too */
-    int brief;   /* 1 for a shorter formula: u = t and v = 1 - t (not with the Hessian), or gamma 2 */
+    int wanted;  /* see binary_lanes.h */
+    int brief;   /* 1 for a shorter formula: u = t and v = 1 - t, or gamma 2 */
     int uniform; /* all rows have the same weight: scale is filled once */
     int64_t at;  /* where in the arrays below a loop begins */
     int64_t ahead_x, ahead_t; /* what is fetched while an element is computed */
@@ -39,7 +39,7 @@ static inline const real *XN_T(binary_read)(const xn_plane *plane, XN_T(spot) at
     const XN_T(stored) *x = XN_T(at)(plane, at.row, at.cls);
     const int64_t step = at.across ? plane->row : plane->cls;
     const int whole = step == 1 && (at.pieces == 1 || plane->row == at.length);
-#if XN_STORED == XN_STORED_REAL
+#if XN_READS_REAL
     if (whole) return x;
 #endif
     const int64_t pieces = whole ? 1 : at.pieces, length = whole ? at.pieces * at.length : at.length;
@@ -57,12 +57,12 @@ static inline const real *XN_T(binary_read)(const xn_plane *plane, XN_T(spot) at
 
 /* Elements of a block to a plane; through the stream, unless that is NULL, where they lie together. */
 static inline void XN_T(binary_write)(const xn_plane *plane, XN_T(spot) at, const real *value, XN_T(stream) *stream) {
-    XN_T(stored) *first = XN_T(at)(plane, at.row, at.cls);
+    XN_T(written) *first = XN_T(out_at)(plane, at.row, at.cls);
     const int64_t step = at.across ? plane->row : plane->cls;
     const int whole = step == 1 && (at.pieces == 1 || plane->row == at.length);
     const int64_t pieces = whole ? 1 : at.pieces, length = whole ? at.pieces * at.length : at.length;
     for (int64_t i = 0; i < pieces; i++, value += length) {
-        XN_T(stored) *to = first + i * plane->row;
+        XN_T(written) *to = first + i * plane->row;
         if (step == 1 && stream) {
             XN_T(narrow)(XN_T(stream_open)(stream, to), value, length);
             XN_T(stream_push)(stream, length);
@@ -108,25 +108,30 @@ XN_INLINE void XN_T(binary_vectors)(xn_binary_kind kind, int brief, int wanted, 
 
 /* The same with what is wanted as it comes: each of these is a loop of its own. */
 #define XN_BINARY_LOOP(kind, brief, wanted) \
-    case (kind) * 6 + (brief) * 3 + (wanted): XN_T(binary_vectors)(kind, brief, wanted, w, x, t, n); break
+    case ((kind) * 2 + (brief)) * XN_WANTS + (wanted): XN_T(binary_vectors)(kind, brief, wanted, w, x, t, n); break
 static inline void XN_T(binary_loops)(XN_T(binary_work) *w, const real *x, const real *t, int64_t n) {
-    switch ((int)w->t->kind * 6 + w->brief * 3 + w->wanted) {
-        XN_BINARY_LOOP(XN_SIGMOID, 0, 0);
-        XN_BINARY_LOOP(XN_LOGITS, 0, 0);
-        XN_BINARY_LOOP(XN_LOGITS, 0, 1);
-        XN_BINARY_LOOP(XN_LOGITS, 0, 2);
-        XN_BINARY_LOOP(XN_LOGITS, 1, 0);
-        XN_BINARY_LOOP(XN_LOGITS, 1, 1);
-        XN_BINARY_LOOP(XN_PROBABILITIES, 0, 0);
-        XN_BINARY_LOOP(XN_PROBABILITIES, 0, 1);
-        XN_BINARY_LOOP(XN_FOCAL_LOGITS, 0, 0);
-        XN_BINARY_LOOP(XN_FOCAL_LOGITS, 0, 1);
-        XN_BINARY_LOOP(XN_FOCAL_LOGITS, 1, 0);
-        XN_BINARY_LOOP(XN_FOCAL_LOGITS, 1, 1);
-        XN_BINARY_LOOP(XN_FOCAL_PROBABILITIES, 0, 0);
-        XN_BINARY_LOOP(XN_FOCAL_PROBABILITIES, 0, 1);
-        XN_BINARY_LOOP(XN_FOCAL_PROBABILITIES, 1, 0);
-        XN_BINARY_LOOP(XN_FOCAL_PROBABILITIES, 1, 1);
+    switch (((int)w->t->kind * 2 + w->brief) * XN_WANTS + w->wanted) {
+        XN_BINARY_LOOP(XN_SIGMOID, 0, XN_LOSS);
+        XN_BINARY_LOOP(XN_LOGITS, 0, XN_LOSS);
+        XN_BINARY_LOOP(XN_LOGITS, 0, XN_AND_GRAD);
+        XN_BINARY_LOOP(XN_LOGITS, 0, XN_AND_HESS);
+        XN_BINARY_LOOP(XN_LOGITS, 1, XN_LOSS);
+        XN_BINARY_LOOP(XN_LOGITS, 1, XN_AND_GRAD);
+        XN_BINARY_LOOP(XN_LOGITS, 0, XN_GRAD);
+        XN_BINARY_LOOP(XN_LOGITS, 0, XN_GRAD_HESS);
+        XN_BINARY_LOOP(XN_LOGITS, 1, XN_AND_HESS);
+        XN_BINARY_LOOP(XN_LOGITS, 1, XN_GRAD);
+        XN_BINARY_LOOP(XN_LOGITS, 1, XN_GRAD_HESS);
+        XN_BINARY_LOOP(XN_PROBABILITIES, 0, XN_LOSS);
+        XN_BINARY_LOOP(XN_PROBABILITIES, 0, XN_AND_GRAD);
+        XN_BINARY_LOOP(XN_FOCAL_LOGITS, 0, XN_LOSS);
+        XN_BINARY_LOOP(XN_FOCAL_LOGITS, 0, XN_AND_GRAD);
+        XN_BINARY_LOOP(XN_FOCAL_LOGITS, 1, XN_LOSS);
+        XN_BINARY_LOOP(XN_FOCAL_LOGITS, 1, XN_AND_GRAD);
+        XN_BINARY_LOOP(XN_FOCAL_PROBABILITIES, 0, XN_LOSS);
+        XN_BINARY_LOOP(XN_FOCAL_PROBABILITIES, 0, XN_AND_GRAD);
+        XN_BINARY_LOOP(XN_FOCAL_PROBABILITIES, 1, XN_LOSS);
+        XN_BINARY_LOOP(XN_FOCAL_PROBABILITIES, 1, XN_AND_GRAD);
     }
 }
 #undef XN_BINARY_LOOP
@@ -159,9 +164,11 @@ static inline void XN_T(binary_fill)(real *to, real value, int64_t n) {
     for (int64_t i = 0; i < n; i++) to[i] = value;
 }
 
-/* Factor of the derivatives of a row: 0 where it is dropped, even if the divisor is NaN. */
+/* Factor of the derivatives of a row: 0 where it is dropped, even if the divisor is NaN. From logits it has a half of
+ * what exponentials are lifted by. */
 static inline real XN_T(binary_scale)(const xn_tile *t, int64_t row) {
-    return t->weight[row] == 0 ? 0 : (real)(t->weight[row] * t->grad_scale * t->share);
+    const real scale = t->weight[row] == 0 ? 0 : (real)(t->weight[row] * t->grad_scale * t->share);
+    return t->kind == XN_LOGITS ? scale * (real)0x1p-30 : scale;
 }
 
 /* Brings pos and scale to what a block wants, where that is not what they hold. */
@@ -186,12 +193,16 @@ static inline void XN_T(binary_start)(XN_T(binary_work) *w, const xn_tile *t) {
     XN_T(binary) *o = &w->options;
     w->t = t;
     w->brief = 0;
-    w->wanted = t->hess.data ? 2 : t->grad.data ? 1 : 0;
-    if (t->kind == XN_LOGITS) w->brief = t->smoothing == 0 && !t->pos_weight && !t->hess.data;
+    w->wanted = t->hess.data ? XN_AND_HESS : t->grad.data ? XN_AND_GRAD : XN_LOSS;
+    if (t->kind == XN_LOGITS && w->wanted && !t->loss && !t->each.data)
+        w->wanted = t->hess.data ? XN_GRAD_HESS : XN_GRAD;
+    if (t->kind == XN_LOGITS) w->brief = t->smoothing == 0 && !t->pos_weight;
     if (t->kind == XN_FOCAL_LOGITS || t->kind == XN_FOCAL_PROBABILITIES) w->brief = t->coefficient == 2;
     w->ahead_x = w->ahead_t = XN_T(FLUSH);
-    w->uniform = 1;
-    for (int64_t row = 1; row < t->rows && w->uniform; row++) w->uniform = t->weight[row] == t->weight[0];
+    int different = 0;
+#pragma omp simd reduction(| : different)
+    for (int64_t row = 1; row < t->rows; row++) different |= t->weight[row] != t->weight[0];
+    w->uniform = !different;
     o->keep64 = 1 - t->smoothing;
     o->spread64 = t->smoothing / 2;
     o->low64 = t->epsilon;
@@ -244,9 +255,9 @@ static void XN_T(binary_ce_rows)(const xn_tile *t) {
             const XN_T(spot) at = {row, j, 1, XN_T(least)(t->classes - j, XN_T(BATCH)), 0};
             if (t->pos_weight) memcpy(w.pos, (const real *)t->pos_weight + j, (size_t)at.length * sizeof(real));
             XN_T(binary_block)(&w, at);
-            XN_T(binary_add)(w.loss, at.length, total, error);
+            if (t->loss) XN_T(binary_add)(w.loss, at.length, total, error);
         }
-        XN_T(binary_store)(t, row, 0x1p10 * XN_T(flushed)(total, error));
+        if (t->loss) XN_T(binary_store)(t, row, 0x1p10 * XN_T(flushed)(total, error));
     }
     XN_T(binary_end)(&w);
 }
@@ -267,7 +278,7 @@ static inline void XN_T(binary_rows_together)(XN_T(binary_work) *w, int64_t row,
     const XN_T(spot) at = {row, 0, rows, t->classes, 0};
     XN_T(binary_factors)(w, at);
     XN_T(binary_block)(w, at);
-    for (int64_t r = 0; r < rows; r++) {
+    for (int64_t r = 0; t->loss && r < rows; r++) {
         const real *loss = w->loss + r * t->classes;
         double sum[4] = {0}, error[4] = {0};
         int64_t c = 0;

@@ -26,31 +26,39 @@ typedef struct {
     double keep64, spread64, low64, high64, log_low64, log_high64;
 } XN_T(binary);
 
-/* Loss and, as wanted, derivatives from logits. `plain` and `wanted` (1: gradient, 2: Hessian, too) are constants to
- * the callers. */
+/* What is wanted of a loss beside it: nothing, the gradient, the Hessian, too; or these without the loss. */
+#ifndef XN_WANTED
+#define XN_WANTED 1
+enum { XN_LOSS, XN_AND_GRAD, XN_AND_HESS, XN_GRAD, XN_GRAD_HESS, XN_WANTS };
+#endif
+
+/* Loss and derivatives from logits. `plain` and `wanted` are constants to the callers. Of the factor 2^60 of the lifted
+ * exponential, 1 / (1 + e) and `scale` take off one half each. */
 XN_INLINE void XN_T(binary_logits)(int plain, int wanted, const XN_T(binary) *o, const real *x, const real *t,
                                    const real *pos, const real *scale, real *restrict loss, real *restrict grad,
                                    real *restrict hess) {
     const XN_T(reference) ref = XN_T(refer)(0);
     const real keep = o->keep, spread = o->spread, one = (real)0x1p60;
+    const ireal sign = XN_T(to_bits)((real)-0.0);
 #pragma omp simd
     for (int i = 0; i < XN_LANES; i++) {
         const real logit = x[i], target = t[i];
         const real u = plain ? target : pos[i] * XN_FMA(keep, target, spread);
         const real v = plain ? 1 - target : XN_FMA(keep, 1 - target, spread);
-        const real size = logit < 0 ? -logit : logit;
-        const real lifted = XN_T(lifted)(-size, 0, ref.lowest, ref.magic);
+        const real down = XN_T(from_bits)(XN_T(to_bits)(logit) | sign), size = -down; /* |logit| */
+        const real lifted = XN_T(lifted)(down, 0, ref.lowest, ref.magic);
         const real e = lifted * (real)0x1p-60;
         const real side = logit < 0 ? u : v;
         const real near = XN_T(log1p_unit)(e);
-        loss[i] = XN_FMA(side, side == 0 ? 0 : size, plain ? near : (u + v) * near);
-        if (wanted) {
-            const real inverse = 1 / (1 + e), factor = scale[i] * (real)0x1p-30;
+        if (wanted < XN_GRAD) loss[i] = XN_FMA(side, side == 0 ? 0 : size, plain ? near : (u + v) * near);
+        if (wanted != XN_LOSS) {
+            const real inverse = 1 / XN_FMA(lifted, (real)0x1p-60, (real)1); /* 1 + e, rounded once */
+            const real half = inverse * (real)0x1p-30, factor = scale[i];
             const real p = logit < 0 ? lifted : one, other = logit < 0 ? one : lifted;
-            const real slope = XN_FMA(-u, other, v * p) * (real)0x1p-30 * inverse;
+            const real slope = XN_FMA(-u, other, v * p) * half;
             grad[i] = factor == 0 ? 0 : slope * factor;
-            if (wanted == 2) {
-                const real curve = (plain ? (real)1 : u + v) * (lifted * (real)0x1p-30 * inverse * inverse);
+            if (wanted == XN_AND_HESS || wanted == XN_GRAD_HESS) {
+                const real curve = (u + v) * (lifted * half * inverse);
                 hess[i] = factor == 0 ? 0 : curve * factor;
             }
         }

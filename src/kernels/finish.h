@@ -149,15 +149,19 @@ typedef struct {
     double to_one[XN_FINISH];  /* and its distance from 1 */
 } xn_finish;
 
-/* log_s, and with `planes` the rest. A row whose maximum is infinite has no softmax: max - max turns all
- * its results into NaN. */
-static inline void xn_finish_rows(xn_finish *f, int planes) {
+/* With `logs` log_s, which is 0 without, and with `planes` the rest. A row whose maximum is infinite has no softmax:
+ * max - max turns all its results into NaN. */
+static inline void xn_finish_rows(xn_finish *f, int logs, int planes) {
     double z[XN_FINISH], down[XN_FINISH];
 #pragma omp simd
     for (int i = 0; i < XN_FINISH; i++) {
         down[i] = xn_exp_reduced(-f->offset[i]) * 0x1p-60;
         z[i] = XN_FMA64(f->rest[i], down[i], f->ties[i] - 1.0) + (f->max[i] - f->max[i]);
-        f->log_s[i] = xn_log1p(z[i]);
+        f->log_s[i] = 0;
+    }
+    if (logs) {
+#pragma omp simd
+        for (int i = 0; i < XN_FINISH; i++) f->log_s[i] = xn_log1p(z[i]);
     }
     if (!planes) return;
 #pragma omp simd

@@ -28,6 +28,10 @@
 #define XN_STORED XN_STORED_BFLOAT16
 #include "templates.h"
 
+#define XN_REAL 64
+#define XN_STORED XN_STORED_FLOAT32_OUT
+#include "templates.h"
+
 #define XN_JOIN2(a, b) a##b
 #define XN_JOIN(a, b) XN_JOIN2(a, b)
 #define XN_TEXT2(a) #a
@@ -35,7 +39,7 @@
 
 const xn_kernel_table XN_JOIN(xn_kernels_, XN_ISA) = {
     .isa = XN_TEXT(XN_ISA),
-#define XN_KERNEL(name) .name = {name##_f32, name##_f64, name##_f16, name##_bf16},
+#define XN_KERNEL(name) .name = {name##_f32, name##_f64, name##_f16, name##_bf16, name##_f64_to_f32},
 #include "kernels.def"
 #undef XN_KERNEL
 };

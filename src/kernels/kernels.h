@@ -8,7 +8,7 @@
 
 enum {
     XN_SEGMENT = 65536, /* classes of a wide row that are summed apart: fixes the bits, and what threads share */
-    XN_TYPES = 4,       /* of elements in memory */
+    XN_TYPES = 5,       /* of elements in memory */
     XN_KEPT_BYTES = 65536, /* of exponentials that the kernels keep on the stack */
     XN_ROW_TILE = 512,  /* most rows in a tile */
     XN_COL_TILE = 64,   /* tiles of the cols kernels are multiples of this: of what they pack at once */
@@ -20,9 +20,10 @@ enum {
 #define XN_STORED_REAL 0
 #define XN_STORED_FLOAT16 1
 #define XN_STORED_BFLOAT16 2
+#define XN_STORED_FLOAT32_OUT 3 /* what is read is the compute type, float64 */
 
 /* An output with the shape of the input: element (row, class) is at data + row * row + class * cls,
- * counted in elements of the stored type. data is NULL where the output is not wanted. */
+ * counted in elements of what is stored there. data is NULL where the output is not wanted. */
 typedef struct {
     void *data;
     int64_t row, cls;
@@ -55,6 +56,7 @@ typedef struct {
                                  * weight of the label's class is in `weight`, and this is not read */
     double keep, spread;        /* 1 - label_smoothing, label_smoothing / classes */
     double grad_scale;          /* gradient and Hessian belong to grad_scale * sum of the losses */
+    double hess_scale;          /* and the softmax kernels' Hessian is so many times that */
     double epsilon;             /* probabilities are clipped to [epsilon, 1 - epsilon] */
     xn_binary_kind kind;        /* the binary kernels, here and below: which formulas, see binary_lanes.h */
     double smoothing, share;    /* label_smoothing; what a class counts in its row's loss: 1 / classes, or 1 */
@@ -106,7 +108,7 @@ typedef void xn_kernel(const xn_tile *tile);
 
 typedef struct {
     const char *isa;
-#define XN_KERNEL(name) xn_kernel *name[XN_TYPES]; /* float32, float64, float16, bfloat16: in the order of xn_dtype */
+#define XN_KERNEL(name) xn_kernel *name[XN_TYPES]; /* in the order of xn_dtype */
 #include "kernels.def"
 #undef XN_KERNEL
 } xn_kernel_table;

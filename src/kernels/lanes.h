@@ -9,8 +9,13 @@ static inline int64_t XN_T(least)(int64_t a, int64_t b) {
     return a < b ? a : b;
 }
 
-static inline XN_T(stored) *XN_T(at)(const xn_plane *plane, int64_t row, int64_t cls) {
-    return (XN_T(stored) *)plane->data + row * plane->row + cls * plane->cls;
+static inline const XN_T(stored) *XN_T(at)(const xn_plane *plane, int64_t row, int64_t cls) {
+    return (const XN_T(stored) *)plane->data + row * plane->row + cls * plane->cls;
+}
+
+/* The same of an output. */
+static inline XN_T(written) *XN_T(out_at)(const xn_plane *plane, int64_t row, int64_t cls) {
+    return (XN_T(written) *)plane->data + row * plane->row + cls * plane->cls;
 }
 
 /* Asks for the line of x[j], which may lie beyond the end: fetching never faults. */
@@ -20,7 +25,7 @@ XN_INLINE void XN_T(fetch)(const XN_T(stored) *x, int64_t j) {
 
 /* The same from an element's copy as `real`; only where there is none, and the element itself was given. */
 XN_INLINE void XN_T(fetch_near)(const real *x, int64_t j) {
-#if XN_STORED == XN_STORED_REAL
+#if XN_READS_REAL
     XN_T(fetch)(x, j);
 #else
     (void)x, (void)j;
@@ -131,7 +136,7 @@ static inline const XN_T(stored) *XN_T(gathered)(const xn_plane *plane, int64_t 
 
 /* The same as `real`. */
 static inline const real *XN_T(elements)(const xn_plane *plane, int64_t row, int64_t from, int64_t n, real *space) {
-#if XN_STORED == XN_STORED_REAL
+#if XN_READS_REAL
     return XN_T(gathered)(plane, row, from, n, space);
 #else
     const XN_T(stored) *x = XN_T(at)(plane, row, from);
@@ -174,7 +179,7 @@ static inline const real *XN_T(targets)(const xn_tile *t, int64_t row, int64_t f
 
 /* n elements of a row of an output. */
 static inline void XN_T(put)(const xn_plane *plane, int64_t row, int64_t from, const real *value, int64_t n) {
-    XN_T(stored) *to = XN_T(at)(plane, row, from);
+    XN_T(written) *to = XN_T(out_at)(plane, row, from);
     if (plane->cls == 1) {
         XN_T(narrow)(to, value, n);
     } else {

@@ -169,7 +169,7 @@ static inline void XN_T(unpack_rows)(real *restrict x, int64_t step, const real 
 
 /* The same from and to what is stored. */
 static inline void XN_T(pack_stored)(real *restrict group, const XN_T(stored) *x, int64_t step, int64_t n) {
-#if XN_STORED == XN_STORED_REAL
+#if XN_READS_REAL
     XN_T(pack_rows)(group, x, step, n);
 #else
     real rows[XN_LANES * XN_FEW_CLASSES];
@@ -178,8 +178,8 @@ static inline void XN_T(pack_stored)(real *restrict group, const XN_T(stored) *x
 #endif
 }
 
-static inline void XN_T(unpack_stored)(XN_T(stored) *x, int64_t step, const real *restrict group, int64_t n) {
-#if XN_STORED == XN_STORED_REAL
+static inline void XN_T(unpack_written)(XN_T(written) *x, int64_t step, const real *restrict group, int64_t n) {
+#if XN_WRITES_REAL
     XN_T(unpack_rows)(x, step, group, n);
 #else
     real rows[XN_LANES * XN_FEW_CLASSES];
@@ -215,11 +215,11 @@ static inline void XN_T(pack)(real *restrict block, const xn_plane *plane, XN_T(
 static inline void XN_T(unpack)(const xn_plane *plane, const real *restrict block, XN_T(strip) strip, int64_t from,
                                 int64_t n) {
     for (int64_t r = 0; r < strip.rows; r += XN_LANES) {
-        XN_T(stored) *x = XN_T(at)(plane, strip.first + r, from);
+        XN_T(written) *x = XN_T(out_at)(plane, strip.first + r, from);
         const real *group = block + r * n;
         const int64_t rows = XN_T(least)(strip.rows - r, XN_LANES);
         if (rows == XN_LANES && plane->cls == 1 && n >= 4) {
-            XN_T(unpack_stored)(x, plane->row, group, n);
+            XN_T(unpack_written)(x, plane->row, group, n);
         } else if (rows == XN_LANES && plane->row == 1) {
             for (int64_t c = 0; c < n; c++) XN_T(narrow_lanes)(x + c * plane->cls, group + c * XN_LANES);
         } else {

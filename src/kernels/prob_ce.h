@@ -82,7 +82,7 @@ static inline double XN_T(prob_sum)(const xn_tile *t, int64_t row) {
     real copy[XN_T(FLUSH) + XN_LANES];
     double total[2 * XN_LANES];
     XN_ZERO(total);
-    const int64_t step = XN_STORED == XN_STORED_REAL && t->input.cls == 1 ? XN_SEGMENT : XN_T(FLUSH);
+    const int64_t step = XN_READS_REAL && t->input.cls == 1 ? XN_SEGMENT : XN_T(FLUSH);
     for (int64_t from = 0; from < t->classes; from += step) {
         if (xn_stops_at(t, from)) break;
         const int64_t n = XN_T(least)(t->classes - from, step);
@@ -158,7 +158,7 @@ static inline void XN_T(prob_row_label)(const xn_tile *t, int64_t row) {
     for (int i = 0; i < XN_T(FLUSH); i++) block[i] = elsewhere;
     for (int64_t j = 0; j < t->classes && !xn_stops_at(t, j); j += XN_T(FLUSH))
         XN_T(put)(&t->grad, row, j, block, XN_T(least)(t->classes - j, XN_T(FLUSH)));
-    *XN_T(at)(&t->grad, row, t->label[row]) = XN_T(narrowed)(at);
+    *XN_T(out_at)(&t->grad, row, t->label[row]) = XN_T(narrowed)(at);
 }
 
 static inline void XN_T(prob_row_dense)(const xn_tile *t, int64_t row, real log_low, real log_high) {

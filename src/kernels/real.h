@@ -14,6 +14,8 @@
 #undef XN_BIAS
 #undef XN_FMA
 #undef XN_VECTOR
+#undef XN_READS_REAL
+#undef XN_WRITES_REAL
 
 #if XN_REAL == 32
 #define real float
@@ -35,11 +37,17 @@
 #define XN_T(name) name##_f16
 #elif XN_STORED == XN_STORED_BFLOAT16
 #define XN_T(name) name##_bf16
+#elif XN_STORED == XN_STORED_FLOAT32_OUT
+#define XN_T(name) name##_f64_to_f32
 #elif XN_REAL == 32
 #define XN_T(name) name##_f32
 #else
 #define XN_T(name) name##_f64
 #endif
+
+/* Whether elements are of the compute type as they are read, and as they are written: then they need no conversion. */
+#define XN_READS_REAL (XN_STORED == XN_STORED_REAL || XN_STORED == XN_STORED_FLOAT32_OUT)
+#define XN_WRITES_REAL (XN_STORED == XN_STORED_REAL)
 
 /* Elements in a vector of the hardware: only how loops are written depends on it, not what they compute. */
 #if defined(__AVX512F__)

@@ -9,6 +9,8 @@
  * So the gradient is that of plain cross-entropy with the targets v_j = u_j (-p_j f'(p_j)), whose sum is V:
  *     d loss / d x_k = V p_k - v_k from logits, and V' / S - v_k / y_k from probabilities y with the sum S, where V'
  *     leaves out what is clipped: V' is 0 for KL, which is not divided by S.
+ * In place of the Hessian, whose diagonal may be negative, stands that of this cross-entropy, with the v_j held fixed:
+ * V p_k (1 - p_k) from logits, which is the Hessian itself where f is -log p.
  * Focal terms, and those of poly1 with epsilon >= 0, have one sign: an error of terms is an error of the sum.
  *
  * L is given halved, because m - x may not fit where u (m - x) does, and f is returned halved. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Focal loss and poly1 from logits, lanes over classes. Template: see real.h. The formulas: shaped.h.
  *
- * Contract: reads tile->input and the targets, writes tile->loss and tile->grad where they are set. The gradient may
- * be the input itself; otherwise nothing overlaps. No memory is allocated.
+ * Contract: reads tile->input and the targets, writes tile->loss, tile->grad and tile->hess where they are set. The
+ * gradient may be the input itself; otherwise nothing overlaps. No memory is allocated.
  *
  * The first visit to a row is that of softmax_ce.h. The second has p, L = log S + (m - x) and 1 - p, and sums the
  * loss and V; the third writes the gradient. What is at the maximum, where 1 - p may be tiny, is computed once for
@@ -46,8 +46,14 @@ static inline xn_tile XN_T(shaped_view)(const xn_tile *t) {
     view.label = NULL;
     view.loss = NULL;
     view.grad.data = NULL;
+    view.hess.data = NULL;
     view.log_prob = t->input;
     return view;
+}
+
+/* Whether there is a third visit. */
+static inline int XN_T(shaped_slopes)(const xn_tile *t) {
+    return t->grad.data || t->hess.data;
 }
 
 /* What the second and third visit need of a row. */
@@ -96,7 +102,7 @@ static inline void XN_T(shaped_visit)(const xn_tile *t, XN_T(shape) k, int64_t r
     b->x = XN_T(inputs)(t, row, from, n, b->copy);
     b->u = XN_T(targets)(t, row, from, n, b->targets);
     XN_T(prob_kept)(b->p + XN_LANES, b->x, n, done, 1, kept);
-    switch (k.form * 2 + (t->grad.data != NULL)) {
+    switch (k.form * 2 + XN_T(shaped_slopes)(t)) {
         case XN_FORM_SQUARE * 2: XN_T(shaped_loop)(XN_FORM_SQUARE, 0, k, r, b, n, sums); break;
         case XN_FORM_SQUARE * 2 + 1: XN_T(shaped_loop)(XN_FORM_SQUARE, 1, k, r, b, n, sums); break;
         case XN_FORM_POWER * 2: XN_T(shaped_loop)(XN_FORM_POWER, 0, k, r, b, n, sums); break;
@@ -106,11 +112,19 @@ static inline void XN_T(shaped_visit)(const xn_tile *t, XN_T(shape) k, int64_t r
     }
 }
 
-/* n <= FLUSH elements of the gradient, all 0 where the row is dropped. */
+/* n <= FLUSH elements of Hessian and gradient, all 0 where the row is dropped. The gradient goes last: it may overwrite
+ * b->x. */
 static inline void XN_T(shaped_write)(const xn_tile *t, int64_t row, int64_t from, int64_t n,
-                                      const XN_T(shaped_block) *b, real max, real mass, real to_one, real weight,
+                                      const XN_T(shaped_block) *b, real max, real mass, real to_one, double scaled,
                                       XN_T(stream) *stream) {
     real space[XN_T(FLUSH) + XN_LANES];
+    const real weight = (real)scaled;
+    if (t->hess.data) {
+        XN_T(ce_hess)(space, b ? b->p + XN_LANES : NULL, b ? b->x : NULL, n, max, to_one, mass,
+                      (real)(scaled * t->hess_scale));
+        XN_T(put)(&t->hess, row, from, space, n);
+    }
+    if (!t->grad.data) return;
     real *grad = XN_T(ce_grad_room)(t, row, from, space, stream);
     if (weight == 0) {
         memset(grad, 0, (size_t)n * sizeof(real));
@@ -124,7 +138,7 @@ static inline void XN_T(shaped_write)(const xn_tile *t, int64_t row, int64_t fro
 
 static inline void XN_T(shaped_drop)(const xn_tile *t, int64_t row, XN_T(stream) *stream) {
     if (t->loss) t->loss[row] = 0;
-    for (int64_t j = 0; t->grad.data && j < t->classes && !xn_stops_at(t, j); j += XN_T(FLUSH))
+    for (int64_t j = 0; XN_T(shaped_slopes)(t) && j < t->classes && !xn_stops_at(t, j); j += XN_T(FLUSH))
         XN_T(shaped_write)(t, row, j, XN_T(least)(t->classes - j, XN_T(FLUSH)), NULL, 0, 0, 0, 0, stream);
 }
 
@@ -146,8 +160,8 @@ static inline void XN_T(shaped_finish_row)(const xn_tile *t, XN_T(shape) k, int6
     const double half = XN_T(flushed)(sums.loss, sums.loss_error) + missing;
     const real mass = (real)(XN_T(flushed)(sums.mass, sums.mass_error) + missing);
     if (t->loss) t->loss[row] = 2 * (t->alpha * half) * t->weight[row];
-    const real weight = (real)(xn_alpha_weight(t, row));
-    for (int64_t j = 0; t->grad.data && j < t->classes; j += XN_T(FLUSH)) {
+    const double weight = xn_alpha_weight(t, row);
+    for (int64_t j = 0; XN_T(shaped_slopes)(t) && j < t->classes; j += XN_T(FLUSH)) {
         if (xn_stops_at(t, j)) break;
         const int64_t n = XN_T(least)(t->classes - j, XN_T(FLUSH));
         if (t->classes > XN_T(FLUSH)) {

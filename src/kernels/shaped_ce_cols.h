@@ -7,7 +7,7 @@ typedef struct {
     real scale[XN_T(COL_ROWS)], largest[XN_T(COL_ROWS)], to_one[XN_T(COL_ROWS)];
     real value[XN_T(COL_ROWS)], slope[XN_T(COL_ROWS)]; /* f / 2 and -p f' at the maximum */
     real half_max[XN_T(COL_ROWS)], half_log_s[XN_T(COL_ROWS)];
-    real mass[XN_T(COL_ROWS)], weight[XN_T(COL_ROWS)];
+    real mass[XN_T(COL_ROWS)], weight[XN_T(COL_ROWS)], hess_weight[XN_T(COL_ROWS)];
     double log_s[XN_T(COL_ROWS)];
     XN_T(shaped_sums) sums[XN_T(COL_ROWS) / XN_LANES];
 } XN_T(shaped_cols);
@@ -24,7 +24,7 @@ static inline void XN_T(shaped_cols_begin)(const xn_tile *t, XN_T(shape) k, cons
         f.ties[i] = s->ties[r + i];
         f.offset[i] = XN_T(offset)(s->max[r + i]);
     }
-    xn_finish_rows(&f, 1);
+    xn_finish_rows(&f, 1, 1);
     XN_T(shape_tops)(t, k, &f, &tops);
 #pragma omp simd
     for (int i = 0; i < XN_FINISH; i++) {
@@ -85,9 +85,11 @@ static inline void XN_T(shaped_cols_finish)(const xn_tile *t, XN_T(strip) strip,
         const double half = XN_T(added)(sums->loss[lane], sums->loss_error[lane]) + missing;
         if (t->loss) t->loss[row] = dropped ? 0 : 2 * (t->alpha * half) * t->weight[row];
         d->mass[r] = (real)(XN_T(added)(sums->mass[lane], sums->mass_error[lane]) + missing);
-        d->weight[r] = dropped ? 0 : (real)(xn_alpha_weight(t, row));
+        const double weight = dropped ? 0 : xn_alpha_weight(t, row);
+        d->weight[r] = (real)weight;
+        d->hess_weight[r] = (real)(weight * t->hess_scale);
     }
-    for (int64_t r = strip.rows; r < strip.padded; r++) d->mass[r] = d->weight[r] = 0;
+    for (int64_t r = strip.rows; r < strip.padded; r++) d->mass[r] = d->weight[r] = d->hess_weight[r] = 0;
 }
 
 /* The third visit: gradients of a group, in place of its p. */
@@ -104,10 +106,28 @@ static inline void XN_T(shaped_cols_grad)(const XN_T(shaped_cols) *d, int64_t r,
     }
 }
 
+/* The third visit to a packed block. */
+static inline void XN_T(shaped_cols_write)(const xn_tile *t, XN_T(strip) strip, const XN_T(shaped_cols) *d, real *block,
+                                           const real *targets, XN_T(leaving) *out, int64_t from, int64_t n,
+                                           XN_T(stream) *stream) {
+    if (t->hess.data) {
+        real ones[XN_LANES];
+        for (int i = 0; i < XN_LANES; i++) ones[i] = 1;
+        for (int64_t r = 0; r < strip.padded; r += XN_LANES)
+            XN_T(cols_hess)(out->lanes + r * n, block + r * n, ones, d->largest + r, d->to_one + r, d->mass + r,
+                            d->hess_weight + r, n);
+        XN_T(unpack)(&t->hess, out->lanes, strip, from, n);
+    }
+    if (!t->grad.data) return;
+    for (int64_t r = 0; r < strip.padded; r += XN_LANES)
+        XN_T(shaped_cols_grad)(d, r, block + r * n, targets + r * n, n);
+    XN_T(cols_put_grad)(t, strip, block, out, from, n, stream);
+}
+
 static void XN_T(shaped_ce_cols)(const xn_tile *t) {
     const XN_T(shape) k = XN_T(shape_of)(t);
     const xn_tile view = XN_T(shaped_view)(t);
-    const int single = t->classes <= XN_FEW_CLASSES;
+    const int single = t->classes <= XN_FEW_CLASSES, slopes = XN_T(shaped_slopes)(t);
     XN_T(cols) s;
     XN_T(shaped_cols) d;
     _Alignas(64) real block[XN_T(PACKED)], targets[XN_T(PACKED)];
@@ -120,7 +140,7 @@ static void XN_T(shaped_ce_cols)(const xn_tile *t) {
         XN_T(cols_scan)(&view, strip, &s, block, targets);
         for (int64_t r = 0; r < strip.rows; r += XN_FINISH) XN_T(shaped_cols_begin)(t, k, &s, r, &d);
         for (int64_t r = 0; r < strip.padded; r += XN_LANES) XN_T(shaped_clear)(d.sums + r / XN_LANES);
-        for (int visit = 2; visit <= (t->grad.data ? 3 : 2); visit++) {
+        for (int visit = 2; visit <= (slopes ? 3 : 2); visit++) {
             for (int64_t from = 0; from < t->classes; from += XN_FEW_CLASSES) {
                 const int64_t n = XN_T(least)(t->classes - from, XN_FEW_CLASSES);
                 if (xn_stops_block(t, strip.rows, n)) break;
@@ -128,11 +148,9 @@ static void XN_T(shaped_ce_cols)(const xn_tile *t) {
                 if (!single) XN_T(pack)(block, &t->input, strip, from, n);
                 if (again) XN_T(pack_targets)(targets, t, strip, from, n);
                 for (int64_t r = 0; r < strip.padded; r += XN_LANES) {
-                    if (again)
-                        XN_T(shaped_cols_visit)(t->grad.data != NULL, k, &s, &d, r, block + r * n, targets + r * n, n);
-                    if (visit == 3) XN_T(shaped_cols_grad)(&d, r, block + r * n, targets + r * n, n);
+                    if (again) XN_T(shaped_cols_visit)(slopes, k, &s, &d, r, block + r * n, targets + r * n, n);
                 }
-                if (visit == 3) XN_T(cols_put_grad)(t, strip, block, &out, from, n, &stream);
+                if (visit == 3) XN_T(shaped_cols_write)(t, strip, &d, block, targets, &out, from, n, &stream);
             }
             if (visit == 2) XN_T(shaped_cols_finish)(t, strip, &d);
         }

@@ -35,6 +35,11 @@ static inline int XN_T(wants_planes)(const xn_tile *t) {
     return t->grad.data || t->hess.data || t->prob.data || t->log_prob.data;
 }
 
+/* Whether a row's log-sum-exp is: its exponentials alone do not need it. */
+static inline int XN_T(wants_logs)(const xn_tile *t) {
+    return t->loss || t->lse || t->log_prob.data;
+}
+
 static inline double XN_T(logit_at_label)(const xn_tile *t, int64_t row) {
     return t->label ? (double)XN_T(widened)(*XN_T(at)(&t->input, row, t->label[row])) : 0;
 }
@@ -306,7 +311,7 @@ static inline void XN_T(ce_finish)(const xn_tile *t, int64_t first, int rows, co
         f.ties[i] = part[i].ties;
         f.offset[i] = XN_T(offset)((real)part[i].max);
     }
-    xn_finish_rows(&f, XN_T(wants_planes)(t));
+    xn_finish_rows(&f, XN_T(wants_logs)(t), XN_T(wants_planes)(t));
     for (int i = 0; i < rows; i++) {
         const int64_t row = first + i;
         const int dropped = XN_T(is_dropped)(t, row);

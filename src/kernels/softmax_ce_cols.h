@@ -18,7 +18,7 @@ typedef struct {
 /* What the outputs of a strip's rows follow from; arrays over lanes. */
 typedef struct {
     real scale[XN_T(COL_ROWS)], log_s[XN_T(COL_ROWS)], largest[XN_T(COL_ROWS)], to_one[XN_T(COL_ROWS)];
-    real mass[XN_T(COL_ROWS)], weight[XN_T(COL_ROWS)];
+    real mass[XN_T(COL_ROWS)], weight[XN_T(COL_ROWS)], hess_weight[XN_T(COL_ROWS)];
     real grad_scale[XN_T(COL_ROWS)], grad_largest[XN_T(COL_ROWS)];   /* scale and largest, times weight */
     real whole_scale[XN_T(COL_ROWS)], whole_largest[XN_T(COL_ROWS)]; /* and times mass */
 } XN_T(cols_done);
@@ -123,8 +123,8 @@ XN_INLINE void XN_T(cols_sum_vector)(int keep, const xn_tile *t, XN_T(strip) str
 }
 
 /* The same for a group of n classes. */
-static inline void XN_T(cols_sum)(int keep, const xn_tile *t, XN_T(strip) strip, XN_T(cols) *s, int64_t r, real *group,
-                                  int64_t from, int64_t n) {
+XN_INLINE void XN_T(cols_sum)(int keep, const xn_tile *t, XN_T(strip) strip, XN_T(cols) *s, int64_t r, real *group,
+                              int64_t from, int64_t n) {
     for (int lane = 0; lane < XN_LANES; lane += XN_VECTOR) {
         if (keep) {
             XN_T(cols_sum_vector)(1, t, strip, s, r, lane, group, from, n);
@@ -260,32 +260,38 @@ static inline void XN_T(cols_finish)(const xn_tile *t, XN_T(strip) strip, const 
         f.ties[i] = s->ties[r + i];
         f.offset[i] = XN_T(offset)(s->max[r + i]);
     }
-    xn_finish_rows(&f, planes);
+    xn_finish_rows(&f, XN_T(wants_logs)(t), planes);
+    if (t->loss) {
 #pragma omp simd
-    for (int i = 0; i < XN_FINISH; i++) {
-        const double one = f.log_s[i] + (f.max[i] - (double)s->at_label[r + i]);
-        const double all = s->mass[r + i] * f.log_s[i] + s->dot[r + i];
-        const double weighted = weight[i] * (dense ? all : one);
-        loss[i] = weight[i] == 0 ? 0 : weighted;
+        for (int i = 0; i < XN_FINISH; i++) {
+            const double one = f.log_s[i] + (f.max[i] - (double)s->at_label[r + i]);
+            const double all = s->mass[r + i] * f.log_s[i] + s->dot[r + i];
+            const double weighted = weight[i] * (dense ? all : one);
+            loss[i] = weight[i] == 0 ? 0 : weighted;
+        }
+        memcpy(t->loss + first, loss, rows * sizeof(double));
     }
-    if (t->loss) memcpy(t->loss + first, loss, rows * sizeof(double));
     if (t->lse)
         for (size_t i = 0; i < rows; i++) t->lse[first + (int64_t)i] = f.max[i] + f.log_s[i];
     if (!planes) return;
+    const double grad_scale = t->grad_scale; /* which may be NaN */
+    double masses[XN_FINISH];
+    for (int i = 0; i < XN_FINISH; i++) masses[i] = 1;
+    if (dense) memcpy(masses, s->mass + r, sizeof masses);
 #pragma omp simd
     for (int i = 0; i < XN_FINISH; i++) {
-        const double scaled = weight[i] == 0 ? 0 : weight[i] * t->grad_scale; /* which may be NaN */
+        const double product = weight[i] * grad_scale, scaled = weight[i] == 0 ? 0 : product, mass = masses[i];
         d->scale[r + i] = (real)f.scale[i];
         d->log_s[r + i] = (real)f.log_s[i];
         d->largest[r + i] = (real)f.largest[i];
         d->to_one[r + i] = (real)f.to_one[i];
         d->grad_scale[r + i] = (real)(f.scale[i] * scaled);
         d->grad_largest[r + i] = (real)(f.largest[i] * scaled);
-        const double mass = dense ? s->mass[r + i] : 1;
         d->whole_scale[r + i] = (real)(f.scale[i] * mass);
         d->whole_largest[r + i] = (real)(f.largest[i] * mass);
         d->mass[r + i] = (real)mass;
         d->weight[r + i] = (real)scaled;
+        d->hess_weight[r + i] = (real)(scaled * t->hess_scale);
     }
 }
 
@@ -307,15 +313,17 @@ static inline void XN_T(cols_log_prob)(real *value, const real *x, const real *m
     }
 }
 
-/* Diagonal Hessian of a group of rows that begins at row r of the strip. */
-static inline void XN_T(cols_hess)(real *value, const real *e, const XN_T(cols_done) *d, int64_t r, int64_t n) {
+/* Diagonal Hessian of a group of rows, from their exponentials. All but these are over lanes; weight is 0 where a row
+ * is dropped. */
+static inline void XN_T(cols_hess)(real *value, const real *e, const real *scale, const real *largest,
+                                   const real *to_one, const real *mass, const real *weights, int64_t n) {
     for (int64_t c = 0; c < n; c++) {
 #pragma omp simd
         for (int i = 0; i < XN_LANES; i++) {
-            const real one = e[c * XN_LANES + i], weight = d->weight[r + i];
-            const real p = one < 0 ? d->largest[r + i] : d->scale[r + i] * one;
-            const real other = one < 0 ? d->to_one[r + i] : 1 - p;
-            const real curve = weight * d->mass[r + i] * (p * other);
+            const real one = e[c * XN_LANES + i], weight = weights[i];
+            const real p = one < 0 ? largest[i] : scale[i] * one;
+            const real other = one < 0 ? to_one[i] : 1 - p;
+            const real curve = weight * mass[i] * (p * other);
             value[c * XN_LANES + i] = weight == 0 ? 0 : curve;
         }
     }
@@ -352,19 +360,54 @@ static inline void XN_T(cols_grad_label)(const xn_tile *t, XN_T(strip) strip, re
         for (int i = 0; i < XN_LANES; i++) e[c * XN_LANES + i] = d->weight[r + i] == 0 ? 0 : e[c * XN_LANES + i];
 }
 
+/* Whether gradient and Hessian go straight to where rows are neighbours: then no block has to hold them. */
+static inline int XN_T(cols_straight)(const xn_tile *t, XN_T(strip) strip) {
+    return t->grad.data && t->hess.data && t->grad.row == 1 && t->hess.row == 1 && !t->prob.data && !t->log_prob.data &&
+           !XN_T(is_dense)(t) && strip.rows == strip.padded && !(t->streams && XN_WRITES_REAL);
+}
+
+/* These of a group of rows: the values of cols_hess and cols_grad_label. */
+static inline void XN_T(cols_write_straight)(const xn_tile *t, XN_T(strip) strip, const real *e, const XN_T(cols) *s,
+                                             const XN_T(cols_done) *d, int64_t r, int64_t from, int64_t n) {
+    XN_T(written) *grad = XN_T(out_at)(&t->grad, strip.first + r, from);
+    XN_T(written) *hess = XN_T(out_at)(&t->hess, strip.first + r, from);
+    for (int64_t c = 0; c < n; c++) {
+        real slope[XN_LANES], curve[XN_LANES];
+#pragma omp simd
+        for (int i = 0; i < XN_LANES; i++) {
+            const real one = e[c * XN_LANES + i], weight = d->weight[r + i];
+            const real p = one < 0 ? d->largest[r + i] : d->scale[r + i] * one;
+            const real other = one < 0 ? d->to_one[r + i] : 1 - p;
+            const real some = one < 0 ? d->grad_largest[r + i] : d->grad_scale[r + i] * one;
+            const real steep = d->hess_weight[r + i], square = steep * (p * other);
+            curve[i] = steep == 0 ? 0 : square;
+            slope[i] = weight == 0 ? 0 : some;
+        }
+        XN_T(narrow_lanes)(grad + c * t->grad.cls, slope);
+        XN_T(narrow_lanes)(hess + c * t->hess.cls, curve);
+    }
+    for (int64_t i = r; i < r + XN_LANES; i++) {
+        const int64_t y = t->label[strip.first + i] - from;
+        if ((uint64_t)y >= (uint64_t)n || d->weight[i] == 0) continue;
+        const real some = d->grad_scale[i] * e[y * XN_LANES + (i - r)] - d->weight[i];
+        const real at_label = s->at_label[i] == s->max[i] ? -d->to_one[i] * d->weight[i] : some;
+        grad[y * t->grad.cls + (i - r)] = XN_T(narrowed)(at_label);
+    }
+}
+
 /* Another block, for what leaves. */
 typedef union {
     _Alignas(64) real lanes[XN_T(PACKED)];
-    XN_T(stored) rows[XN_T(PACKED)];
+    XN_T(written) rows[XN_T(PACKED)];
 } XN_T(leaving);
 
 /* A packed block of the gradient into the caller's memory. Rows that follow each other there are made into
  * one stretch first; a stretch of neighbouring rows leaves by lines where it begins on one. */
 static inline void XN_T(cols_put_grad)(const xn_tile *t, XN_T(strip) strip, const real *block, XN_T(leaving) *out,
                                        int64_t from, int64_t n, XN_T(stream) *stream) {
-    XN_T(stored) *to = XN_T(at)(&t->grad, strip.first, from);
-    const int lines = XN_STORED == XN_STORED_REAL && t->grad.row == 1 && strip.rows == strip.padded &&
-                      (uintptr_t)to % 64 == 0 && t->grad.cls % XN_LANES == 0;
+    XN_T(written) *to = XN_T(out_at)(&t->grad, strip.first, from);
+    const int lines = XN_WRITES_REAL && t->grad.row == 1 && strip.rows == strip.padded && (uintptr_t)to % 64 == 0 &&
+                      t->grad.cls % XN_LANES == 0;
     if (t->streams && t->grad.cls == 1 && t->grad.row == n) {
         const xn_plane plane = {out->rows, n, 1};
         XN_T(unpack)(&plane, block, (XN_T(strip)){0, strip.rows, strip.padded}, 0, n);
@@ -389,6 +432,11 @@ static inline void XN_T(cols_write)(const xn_tile *t, XN_T(strip) strip, const X
     }
     if (!XN_T(cols_keeps)(t))
         for (int64_t r = 0; r < strip.padded; r += XN_LANES) XN_T(cols_exp)(s, r, block + r * n, n);
+    if (XN_T(cols_straight)(t, strip)) {
+        for (int64_t r = 0; r < strip.padded; r += XN_LANES)
+            XN_T(cols_write_straight)(t, strip, block + r * n, s, d, r, from, n);
+        return;
+    }
     if (t->prob.data) {
         for (int64_t r = 0; r < strip.padded; r += XN_LANES)
             XN_T(cols_prob)(out->lanes + r * n, block + r * n, d->scale + r, d->largest + r, n);
@@ -396,7 +444,8 @@ static inline void XN_T(cols_write)(const xn_tile *t, XN_T(strip) strip, const X
     }
     if (t->hess.data) {
         for (int64_t r = 0; r < strip.padded; r += XN_LANES)
-            XN_T(cols_hess)(out->lanes + r * n, block + r * n, d, r, n);
+            XN_T(cols_hess)(out->lanes + r * n, block + r * n, d->scale + r, d->largest + r, d->to_one + r, d->mass + r,
+                            d->hess_weight + r, n);
         XN_T(unpack)(&t->hess, out->lanes, strip, from, n);
     }
     if (!t->grad.data) return;

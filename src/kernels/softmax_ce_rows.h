@@ -98,10 +98,20 @@ static inline void XN_T(ce_grad_at_label)(real *grad, const XN_T(row) *r) {
     *grad = r->at_label == (double)r->max ? (real)(-r->to_one * r->weight) : *grad - (real)r->weight;
 }
 
+/* Diagonal Hessian of n classes of a row, from their probabilities. */
+static inline void XN_T(ce_hess)(real *restrict hess, const real *p, const real *x, int64_t n, real max, real to_one,
+                                 real mass, real weight) {
+    if (weight == 0) {
+        memset(hess, 0, (size_t)n * sizeof(real));
+        return;
+    }
+    for (int64_t j = 0; j < n; j++) hess[j] = weight * mass * (p[j] * (x[j] == max ? to_one : 1 - p[j]));
+}
+
 /* Where n <= FLUSH elements of the gradient are made: in the stream's room on the way out, or in `out`. */
 static inline real *XN_T(ce_grad_room)(const xn_tile *t, int64_t row, int64_t from, real *out, XN_T(stream) *stream) {
-#if XN_STORED == XN_STORED_REAL
-    if (t->streams && t->grad.cls == 1) return XN_T(stream_open)(stream, XN_T(at)(&t->grad, row, from));
+#if XN_WRITES_REAL
+    if (t->streams && t->grad.cls == 1) return XN_T(stream_open)(stream, XN_T(out_at)(&t->grad, row, from));
 #else
     (void)t, (void)row, (void)from, (void)stream;
 #endif
@@ -111,8 +121,8 @@ static inline real *XN_T(ce_grad_room)(const xn_tile *t, int64_t row, int64_t fr
 static inline void XN_T(ce_put_grad)(const xn_tile *t, int64_t row, int64_t from, const real *value, int64_t n,
                                      XN_T(stream) *stream) {
     if (t->streams && t->grad.cls == 1) {
-#if XN_STORED != XN_STORED_REAL
-        XN_T(narrow)(XN_T(stream_open)(stream, XN_T(at)(&t->grad, row, from)), value, n);
+#if !XN_WRITES_REAL
+        XN_T(narrow)(XN_T(stream_open)(stream, XN_T(out_at)(&t->grad, row, from)), value, n);
 #endif
         XN_T(stream_push)(stream, n);
     } else {
@@ -132,8 +142,7 @@ static inline void XN_T(ce_write_block)(const xn_tile *t, int64_t row, int64_t f
     const real log_s = (real)r->log_s;
     if (t->prob.data || t->hess.data) XN_T(prob_kept)(p, x, n, r, 1, kept);
     if (t->hess.data) {
-        for (int64_t j = 0; j < n; j++) space[j] = weight * mass * (p[j] * (x[j] == max ? to_one : 1 - p[j]));
-        if (r->weight == 0) memset(space, 0, sizeof space);
+        XN_T(ce_hess)(space, p, x, n, max, to_one, mass, (real)(r->weight * t->hess_scale));
         XN_T(put)(&t->hess, row, from, space, n);
     }
     if (t->log_prob.data) {

@@ -30,11 +30,11 @@ static inline void xn_stream_end(void) {
 #endif
 
 /* A stretch of memory that is being written from front to back. */
-enum { XN_T(LINE) = 64 / (int)sizeof(XN_T(stored)) };
+enum { XN_T(LINE) = 64 / (int)sizeof(XN_T(written)) };
 typedef struct {
     /* what has not left yet, first element on a line of `to` */
-    _Alignas(64) XN_T(stored) line[XN_T(FLUSH) + 2 * XN_T(LINE)];
-    XN_T(stored) *to; /* where line[0] goes; NULL: nothing waits */
+    _Alignas(64) XN_T(written) line[XN_T(FLUSH) + 2 * XN_T(LINE)];
+    XN_T(written) *to; /* where line[0] goes; NULL: nothing waits */
     int64_t waiting;
 } XN_T(stream);
 
@@ -51,7 +51,7 @@ static inline void XN_T(stream_close)(XN_T(stream) *s) {
 }
 
 /* Room for n <= FLUSH elements that shall go to `to`, and for the rest of their last vector. */
-static inline XN_T(stored) *XN_T(stream_open)(XN_T(stream) *s, XN_T(stored) *to) {
+static inline XN_T(written) *XN_T(stream_open)(XN_T(stream) *s, XN_T(written) *to) {
     if (s->to && s->to + s->waiting == to) return s->line + s->waiting;
     XN_T(stream_close)(s);
     s->to = to;
@@ -79,7 +79,7 @@ static inline void XN_T(stream_push)(XN_T(stream) *s, int64_t n) {
 }
 
 /* Elements that are complete already, in a buffer on a line. */
-static inline void XN_T(stream_stretch)(XN_T(stream) *s, XN_T(stored) *to, const XN_T(stored) *from, int64_t n) {
+static inline void XN_T(stream_stretch)(XN_T(stream) *s, XN_T(written) *to, const XN_T(written) *from, int64_t n) {
     int64_t j = 0;
     if ((uintptr_t)to % 64 == 0 && (!s->to || s->waiting == 0)) {
         s->to = NULL;

@@ -9,8 +9,17 @@
 
 #include "halves.h"
 
+/* Of what is read. */
+static int is_double(xn_dtype dtype) {
+    return dtype == XN_FLOAT64 || dtype == XN_FLOAT64_TO_FLOAT32;
+}
+
+xn_dtype written_as(xn_dtype dtype) {
+    return dtype == XN_FLOAT64_TO_FLOAT32 ? XN_FLOAT32 : dtype;
+}
+
 size_t dtype_size(xn_dtype dtype) {
-    return dtype == XN_FLOAT64 ? sizeof(double) : is_half(dtype) ? sizeof(uint16_t) : sizeof(float);
+    return is_double(dtype) ? sizeof(double) : is_half(dtype) ? sizeof(uint16_t) : sizeof(float);
 }
 
 int same_bits(double a, double b) {
@@ -46,7 +55,7 @@ char *field_at(const field *f, int64_t i, int64_t j, int64_t k) {
 void field_put(const field *f, xn_dtype dtype, int64_t i, int64_t j, int64_t k, double value) {
     const float single = (float)value;
     const uint16_t half = is_half(dtype) ? half_bits(dtype, half_rounded(dtype, value)) : 0;
-    const void *from = dtype == XN_FLOAT64 ? (const void *)&value : is_half(dtype) ? (const void *)&half : &single;
+    const void *from = is_double(dtype) ? (const void *)&value : is_half(dtype) ? (const void *)&half : &single;
     memcpy(field_at(f, i, j, k), from, dtype_size(dtype));
 }
 
@@ -54,9 +63,9 @@ double field_get(const field *f, xn_dtype dtype, int64_t i, int64_t j, int64_t k
     float single = 0;
     double value = 0;
     uint16_t half = 0;
-    void *to = dtype == XN_FLOAT64 ? (void *)&value : is_half(dtype) ? (void *)&half : &single;
+    void *to = is_double(dtype) ? (void *)&value : is_half(dtype) ? (void *)&half : &single;
     memcpy(to, field_at(f, i, j, k), dtype_size(dtype));
-    return dtype == XN_FLOAT64 ? value : is_half(dtype) ? half_value(dtype, half) : (double)single;
+    return is_double(dtype) ? value : is_half(dtype) ? half_value(dtype, half) : (double)single;
 }
 
 void field_put_bits(const field *f, int64_t i, int64_t j, int64_t k, uint64_t bits) {

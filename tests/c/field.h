@@ -30,6 +30,7 @@ void field_put_bits(const field *f, int64_t i, int64_t j, int64_t k, uint64_t bi
 uint64_t field_get_bits(const field *f, int64_t i, int64_t j, int64_t k);
 
 size_t dtype_size(xn_dtype dtype);
+xn_dtype written_as(xn_dtype dtype); /* what outputs with classes are, of a problem of this dtype */
 int same_bits(double a, double b); /* NaN is one value */
 void *resized(void *memory, int64_t count, size_t element); /* realloc, or the end */
 

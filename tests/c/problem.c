@@ -21,12 +21,12 @@ int64_t inner_of(const problem *q, int64_t row) {
 }
 
 xn_dtype real_of(xn_dtype dtype) {
-    return dtype == XN_FLOAT64 ? XN_FLOAT64 : XN_FLOAT32;
+    return dtype == XN_FLOAT64 || dtype == XN_FLOAT64_TO_FLOAT32 ? XN_FLOAT64 : XN_FLOAT32;
 }
 
 xn_dtype dtype_of(const problem *q, int output) {
     if (output == EACH) return real_of(q->p.dtype);
-    return output == LOSS ? q->p.loss.dtype : output == LSE ? q->p.lse.dtype : q->p.dtype;
+    return output == LOSS ? q->p.loss.dtype : output == LSE ? q->p.lse.dtype : written_as(q->p.dtype);
 }
 
 int64_t width_of(const problem *q, int output) {

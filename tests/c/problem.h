@@ -59,6 +59,7 @@ int problem_is_untouched(const problem *q);
 
 /* What other files of the problem need: problem_draw.c. */
 int wants(const problem *q, int output);
+int64_t label_classes(const problem *q);
 int64_t outer_of(const problem *q, int64_t row);
 int64_t inner_of(const problem *q, int64_t row);
 xn_dtype real_of(xn_dtype dtype);                      /* that is computed in */

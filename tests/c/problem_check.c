@@ -117,6 +117,7 @@ static truth truth_of(check *k, int64_t row) {
         .grad_scale = k->grad_scale,
         .scale_error = k->divisor_error,
         .epsilon = p->epsilon,
+        .hess_scale = p->hess_scale == 0 ? 1 : p->hess_scale,
         .shape = (int)p->shape,
         .coefficient = p->coefficient,
         .alpha = p->alpha,
@@ -170,7 +171,7 @@ static void check_row(check *k, int64_t row, expected loss, expected lse) {
         const xn_dtype narrow = of_row && real_of(q->p.dtype) == XN_FLOAT32 ? XN_FLOAT32 : dtype;
         for (int64_t c = 0; c < width; c++) {
             expected e = output == LOSS ? loss : output == LSE ? lse : k->plane[output][c];
-            if (of_row || is_half(dtype)) e = stored(e, dtype);
+            if (of_row || dtype != real_of(q->p.dtype)) e = stored(e, dtype);
             e.freedom = derivative_freedom(k, output, e.freedom);
             check_value(k, output, row, c, e, narrow);
         }
@@ -191,7 +192,7 @@ static void check_softmax(check *k, int64_t row) {
 }
 
 static xn_binary_kind kind_of(const xn_problem *p) {
-    if (!p->target.data) return XN_SIGMOID;
+    if (!p->target.data && !p->labels.data) return XN_SIGMOID;
     if (p->binary.focal) return p->binary.from_probabilities ? XN_FOCAL_PROBABILITIES : XN_FOCAL_LOGITS;
     return p->binary.from_probabilities ? XN_PROBABILITIES : XN_LOGITS;
 }
@@ -209,7 +210,8 @@ static expected weighted(expected e, long double factor) {
 static void check_binary(check *k, int64_t row) {
     const problem *q = k->q;
     const xn_problem *p = &q->p;
-    const double share = p->binary.share == 0 ? 1 / (double)p->classes : p->binary.share, weight = q->weight[row];
+    const double share = p->binary.share == 0 ? 1 / (double)p->classes : p->binary.share;
+    const double weight = p->labels.data && q->label[row] < 0 ? 0 : q->weight[row];
     total sum = {0};
     for (int64_t c = 0; c < p->classes; c++) {
         truth_element e = {.kind = kind_of(p),
@@ -236,7 +238,7 @@ static void check_binary(check *k, int64_t row) {
     }
     const expected loss = weighted(total_of(&sum, p->classes), (long double)share * (long double)weight);
     check_row(k, row, loss, (expected){0});
-    if (p->target.data) add(&k->total, loss);
+    if (p->target.data || p->labels.data) add(&k->total, loss);
 }
 
 static void check_reduced(const check *k) {
@@ -250,6 +252,7 @@ static void check_reduced(const check *k) {
     if (!divides(k)) e.freedom = ANYTHING;
     if (isnan(k->divisor)) e = within(k->divisor, 0);
     if (k->divisor == 0 && divides(k)) e = within(0, 0);
+    if (q->p.without_loss) e = within(0, 0);
     for (int i = 0; i < k->count; i++) {
         const outcome *o = k->outcomes + i;
         if (!is_expected(q->reduced[o->kept], e, XN_FLOAT64, o->fused, &ratio))

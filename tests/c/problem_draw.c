@@ -13,10 +13,11 @@ static const struct {
     size_t size;
     int64_t least, most; /* most of uint64, as int64: the bits count */
 } label_types[] = {
-    {"int8", 1, INT8_MIN, INT8_MAX},    {"uint8", 1, 0, UINT8_MAX},
-    {"int16", 2, INT16_MIN, INT16_MAX}, {"uint16", 2, 0, UINT16_MAX},
-    {"int32", 4, INT32_MIN, INT32_MAX}, {"uint32", 4, 0, UINT32_MAX},
-    {"int64", 8, INT64_MIN, INT64_MAX}, {"uint64", 8, 0, -1},
+    {"int8", 1, INT8_MIN, INT8_MAX},     {"uint8", 1, 0, UINT8_MAX},
+    {"int16", 2, INT16_MIN, INT16_MAX},  {"uint16", 2, 0, UINT16_MAX},
+    {"int32", 4, INT32_MIN, INT32_MAX},  {"uint32", 4, 0, UINT32_MAX},
+    {"int64", 8, INT64_MIN, INT64_MAX},  {"uint64", 8, 0, -1},
+    {"float32", 4, -(1 << 24), 1 << 24}, {"float64", 8, -(INT64_C(1) << 49), INT64_C(1) << 49},
 };
 
 /* How the numbers of an array are drawn. */
@@ -88,8 +89,22 @@ static void place_rows(rng *r, field *f, size_t element, const problem *q, int r
     field_place(r, f, element, size, step);
 }
 
-static void put_label(const problem *q, int64_t row, uint64_t bits) {
+static void put_label_bits(const problem *q, int64_t row, uint64_t bits) {
     field_put_bits(&q->labels, outer_of(q, row), 0, inner_of(q, row), bits);
+}
+
+static void put_label(const problem *q, int64_t row, int64_t label) {
+    const xn_int_type type = q->p.labels.type;
+    if (type < XN_WHOLE_FLOAT32) {
+        put_label_bits(q, row, (uint64_t)label);
+    } else {
+        const xn_dtype dtype = type == XN_WHOLE_FLOAT32 ? XN_FLOAT32 : XN_FLOAT64;
+        field_put(&q->labels, dtype, outer_of(q, row), 0, inner_of(q, row), (double)label);
+    }
+}
+
+static int64_t whole_label(double value) {
+    return fabs(value) < 0x1p50 && trunc(value) == value ? (int64_t)value : INT64_MIN;
 }
 
 int64_t problem_label(const problem *q, int64_t row) {
@@ -98,25 +113,37 @@ int64_t problem_label(const problem *q, int64_t row) {
         case XN_INT8: return (int8_t)bits;
         case XN_INT16: return (int16_t)bits;
         case XN_INT32: return (int32_t)bits;
+        case XN_WHOLE_FLOAT32:
+            return whole_label(field_get(&q->labels, XN_FLOAT32, outer_of(q, row), 0, inner_of(q, row)));
+        case XN_WHOLE_FLOAT64:
+            return whole_label(field_get(&q->labels, XN_FLOAT64, outer_of(q, row), 0, inner_of(q, row)));
         default: return (int64_t)bits;
     }
 }
 
+int64_t label_classes(const problem *q) {
+    return q->operation == BINARY ? 2 : q->p.classes;
+}
+
 static void draw_labels(problem *q, rng *r) {
     xn_problem *p = &q->p;
-    p->labels.type = q->force_labels ? q->forced_type : (xn_int_type)rng_int(r, 0, 7);
+    p->labels.type = q->force_labels ? q->forced_type : (xn_int_type)rng_int(r, XN_INT8, XN_WHOLE_FLOAT64);
     const int64_t most = label_types[p->labels.type].most;
     place_rows(r, &q->labels, label_types[p->labels.type].size, q, 1);
     p->has_ignored = rng_chance(r, 50);
     const int64_t outside = label_types[p->labels.type].least < 0 ? (rng_chance(r, 50) ? -1 : -100) : most;
-    const int64_t last = most >= 0 && most < p->classes - 1 ? most : p->classes - 1;
+    const int64_t classes = label_classes(q), last = most >= 0 && most < classes - 1 ? most : classes - 1;
     p->ignored = rng_chance(r, 70) ? outside : rng_int(r, 0, last);
     const int wild = q->bad_labels ? (int)rng_int(r, 0, 100) : 0;
     rng chance = rng_fork(r);
     for (int64_t row = 0; row < q->rows; row++) {
         const int ignored = p->has_ignored && rng_chance(&chance, 20);
         const int64_t label = ignored ? p->ignored : rng_int(&chance, 0, last);
-        put_label(q, row, wild && rng_chance(&chance, wild) ? rng_bits(r) : (uint64_t)label);
+        if (wild && rng_chance(&chance, wild)) {
+            put_label_bits(q, row, rng_bits(r));
+        } else {
+            put_label(q, row, label);
+        }
     }
     p->labels.data = q->labels.origin;
     p->labels.outer = q->labels.step[0];
@@ -147,7 +174,7 @@ static const void *draw_weights(const problem *q, rng *r, field *f) {
 }
 
 static int from_probabilities(const problem *q) {
-    if (q->operation == BINARY) return q->p.binary.from_probabilities && q->p.target.data;
+    if (q->operation == BINARY) return q->p.binary.from_probabilities && (q->p.target.data || q->p.labels.data);
     return q->operation == PROB_CE || q->operation == SHAPED_PROB;
 }
 
@@ -205,7 +232,8 @@ static void read_back(problem *q) {
         for (int64_t c = 0; c < p->classes; c++) {
             const int64_t at = row * p->classes + c;
             q->x[at] = field_get(&q->input, p->dtype, i, c, k);
-            q->u[at] = p->target.data ? field_get(&q->target, p->dtype, i, c, k) : (double)(q->label[row] == c);
+            const double hard = (double)(q->label[row] == (q->operation == BINARY ? 1 : c));
+            q->u[at] = p->target.data ? field_get(&q->target, p->dtype, i, c, k) : hard;
         }
     }
 }
@@ -234,6 +262,7 @@ static void draw_options(problem *q, rng *r) {
     static const double epsilons[] = {1e-7, 1e-3, 0, 1e-20, 5e-324, 0.49999999999999994};
     static const double smoothings[] = {0.1, 1, 1e-300, 5e-324, 0.5, 1 - 0x1p-53};
     static const double coefficients[] = {2, 0, 1, 0.5, 3.7, 1e-3, 100, 5e-324, 1e30, DBL_MAX};
+    static const double scales[] = {0, 1, 2, 1.1, 5e-324, 1e-40, 1e30};
     xn_problem *p = &q->p;
     const int last = q->hostile ? 9 : 4;
     p->epsilon = q->hostile && rng_chance(r, 30) ? epsilons[rng_int(r, 0, 5)] : 1e-7;
@@ -243,6 +272,7 @@ static void draw_options(problem *q, rng *r) {
         p->shape = (xn_shape)rng_int(r, XN_FOCAL, q->operation == SHAPED ? XN_POLY1 : XN_KL);
     p->coefficient = coefficients[rng_int(r, 0, last)];
     if (p->shape == XN_POLY1 && rng_chance(r, 30)) p->coefficient = -p->coefficient;
+    p->hess_scale = scales[rng_int(r, 0, q->hostile ? 6 : 3)];
     p->alpha = rng_chance(r, 50) ? 0.25 : q->hostile && rng_chance(r, 10) ? special[rng_int(r, 5, 10)] : 1;
     if (rng_chance(r, 40)) p->label_smoothing = q->hostile ? smoothings[rng_int(r, 0, 5)] : 0.3 * rng_unit(r);
     if (p->shape == XN_KL) p->label_smoothing = 0;
@@ -262,6 +292,7 @@ static unsigned allowed_outputs(const problem *q, int bare) {
         case BINARY:
             if (bare) return 1u << PROB;
             return both | 1u << EACH | (b->focal || b->from_probabilities ? 0 : 1u << HESS);
+        case SHAPED: return both | 1u << HESS;
         default: return both;
     }
 }
@@ -275,7 +306,7 @@ static void draw_outputs(problem *q, rng *r) {
         if (output == q->in_place) {
             *planes[output] = p->input;
         } else if (output < PLANES) {
-            *planes[output] = place(r, f, p->dtype, q, 0);
+            *planes[output] = place(r, f, written_as(p->dtype), q, 0);
         } else if (output == EACH) {
             p->binary.each = place(r, f, real_of(p->dtype), q, 0);
         } else {
@@ -289,7 +320,7 @@ static void draw_outputs(problem *q, rng *r) {
 /* The gradient may overwrite the input; another plane only where it is the only one. */
 static int draw_in_place(const problem *q, rng *r) {
     const unsigned planes = q->outputs & (1u << GRAD | 1u << HESS | 1u << PROB | 1u << LOG_PROB | 1u << EACH);
-    if (!rng_chance(r, 30)) return -1;
+    if (!rng_chance(r, 30) || written_as(q->p.dtype) != q->p.dtype) return -1;
     if (wants(q, GRAD)) return GRAD;
     return planes == 1u << PROB ? PROB : planes == 1u << LOG_PROB ? LOG_PROB : -1;
 }
@@ -302,7 +333,8 @@ void problem_draw(problem *q, rng *r) {
     draw_options(q, r);
     const int can_be_bare = (q->operation == SOFTMAX || q->operation == BINARY) && !q->force_labels;
     const int bare = can_be_bare && rng_chance(r, 10);
-    const int dense = q->operation == BINARY || (!q->force_labels && rng_chance(r, 40));
+    const int may_be_labels = q->operation != BINARY || p->classes == 1;
+    const int dense = !may_be_labels || (!q->force_labels && rng_chance(r, 40));
     q->outputs = (unsigned)rng_int(r, 0, (1 << OUTPUTS) - 1) & allowed_outputs(q, bare);
     if (bare && q->operation == BINARY) q->outputs = 1u << PROB;
     if (q->rows == 0) {
@@ -316,8 +348,8 @@ void problem_draw(problem *q, rng *r) {
     q->in_place = draw_in_place(q, r);
     p->input = place(r, &q->input, p->dtype, q, q->in_place < 0);
     if (dense && !bare) draw_targets(q, r);
-    draw_input(q, r);
     if (!dense && !bare) draw_labels(q, r);
+    draw_input(q, r);
     if (!bare && rng_chance(r, 50)) draw_sample_weights(q, r);
     if (!bare && q->operation != BINARY && p->shape != XN_KL && rng_chance(r, 40))
         p->class_weight = draw_weights(q, r, &q->class_weight);
@@ -326,32 +358,34 @@ void problem_draw(problem *q, rng *r) {
     save_input(q);
     read_back(q);
     draw_outputs(q, r);
+    p->without_loss = !wants(q, LOSS) && !wants(q, EACH) && rng_chance(r, 50);
     problem_describe(q);
 }
 
 void problem_describe(const problem *q) {
     static const char *const operations[] = {"xn_softmax_ce", "xn_prob_ce", "xn_shaped_ce", "xn_shaped_prob",
                                              "xn_binary_ce"};
-    static const char *const dtypes[] = {"float32", "float64", "float16", "bfloat16"};
+    static const char *const dtypes[] = {"float32", "float64", "float16", "bfloat16", "float64 to float32"};
     const xn_problem *p = &q->p;
     describe("%s %s outer=%" PRId64 " classes=%" PRId64 " inner=%" PRId64 "%s input strides %" PRId64 ",%" PRId64
-             ",%" PRId64 " %s labels=%s%s smoothing=%g epsilon=%g shape=%d coefficient=%g alpha=%g %s%s%s%s%s%s"
+             ",%" PRId64 " %s labels=%s%s smoothing=%g epsilon=%g shape=%d coefficient=%g alpha=%g hess_scale=%g %s%s%s%s%s%s%s"
              "share=%g reduction=%d outputs=0x%x in place=%d",
              operations[q->operation], dtypes[p->dtype], p->outer, p->classes, p->inner,
              p->classes_last ? " (last)" : "", p->input.outer, p->input.cls, p->input.inner,
              p->target.data ? "dense" : "", p->labels.data ? label_types[p->labels.type].name : "no",
-             p->has_ignored ? " ignored" : "", p->label_smoothing, p->epsilon, (int)p->shape, p->coefficient, p->alpha,
+             p->has_ignored ? " ignored" : "", p->label_smoothing, p->epsilon, (int)p->shape, p->coefficient, p->alpha, p->hess_scale,
              p->sample_weight.data ? "weighted " : "", p->class_weight ? "class-weighted " : "",
              p->binary.pos_weight ? "positive-weighted " : "",
              p->binary.from_probabilities ? "from probabilities " : "", p->binary.focal ? "focal " : "",
-             p->binary.balanced ? "balanced " : "", p->binary.share, (int)p->reduction, q->outputs, q->in_place);
+             p->binary.balanced ? "balanced " : "", p->without_loss ? "without loss " : "", p->binary.share,
+             (int)p->reduction, q->outputs, q->in_place);
 }
 
 int64_t problem_first_bad(const problem *q, int64_t *label) {
     for (int64_t row = 0; q->p.labels.data && row < q->rows; row++) {
         *label = problem_label(q, row);
         if (q->p.has_ignored && *label == q->p.ignored) continue;
-        if ((uint64_t)*label >= (uint64_t)q->p.classes) return row;
+        if ((uint64_t)*label >= (uint64_t)label_classes(q)) return row;
     }
     return -1;
 }
@@ -360,10 +394,10 @@ void problem_spoil(problem *q, rng *r) {
     const xn_int_type type = q->p.labels.type;
     const int64_t row = rng_int(r, 0, q->rows - 1);
     int64_t bad = label_types[type].least < 0 && rng_chance(r, 50) ? label_types[type].least : label_types[type].most;
-    if (rng_chance(r, 50)) bad = q->p.classes;
+    if (rng_chance(r, 50)) bad = label_classes(q);
     if (q->p.has_ignored && q->p.ignored == bad) q->p.has_ignored = 0;
-    put_label(q, row, (uint64_t)bad);
-    put_label(q, rng_int(r, row, q->rows - 1), (uint64_t)bad); /* labels may share memory */
+    put_label(q, row, bad);
+    put_label(q, rng_int(r, row, q->rows - 1), bad); /* labels may share memory */
     int64_t label;
     if (problem_first_bad(q, &label) < 0) fail("no label became bad");
 }

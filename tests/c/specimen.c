@@ -123,7 +123,7 @@ void specimen_draw(specimen *s) {
     rng r = rng_of(s->seed);
     const unsigned of_targets = 1u << GRAD | 1u << HESS | 1u << LOSS;
     make_room(s);
-    if (s->is_prob || s->shape) s->outputs &= 1u << GRAD | 1u << LOSS;
+    if (s->is_prob || s->shape) s->outputs &= 1u << GRAD | 1u << LOSS | (s->is_prob ? 0 : 1u << HESS);
     const int choices = (s->outputs & of_targets) || s->is_prob || s->shape ? LABELS : NO_TARGETS;
     s->kind = (target_kind)rng_int(&r, choices, DENSE);
     s->one_hot = s->kind == DENSE && rng_chance(&r, 30);
@@ -142,6 +142,7 @@ void specimen_draw(specimen *s) {
         .keep = 1 - smoothing,
         .spread = smoothing / (double)s->classes,
         .grad_scale = rng_chance(&r, 50) ? 1 : 1 / (double)s->rows,
+        .hess_scale = rng_chance(&r, 50) ? 1 : 2,
         .epsilon = epsilons[rng_int(&r, 0, 2)],
         .shape = s->shape,
         .coefficient = s->shape == XN_SHAPE_FOCAL ? of_focal : of_poly1,
@@ -243,6 +244,7 @@ truth specimen_truth(const specimen *s, int64_t row) {
         .dropped = specimen_weight(s, row) == 0,
         .weight = specimen_weight(s, row),
         .grad_scale = s->tile.grad_scale,
+        .hess_scale = s->tile.hess_scale,
         .epsilon = s->tile.epsilon,
         .shape = s->shape,
         .coefficient = s->tile.coefficient,

@@ -27,7 +27,7 @@ static void check_threads(problem *q, int all) {
 
 static void draw_operation(problem *q, rng *r, int64_t n) {
     q->operation = (operation)rng_int(r, SOFTMAX, OPERATIONS - 1);
-    q->p.dtype = (xn_dtype)(n & 3);
+    q->p.dtype = (xn_dtype)(n % XN_DTYPES);
 }
 
 /* Many small ones, for the combinations of options; then large enough for threads: both loop orders, one row
@@ -59,11 +59,10 @@ static void check_bad_labels(int times, rng *r) {
     static problem q;
     for (int n = 0; n < 40 * times; n++) {
         q.p = (xn_problem){.outer = 50 * rng_int(r, 1, 40), .classes = rng_int(r, 2, 120), .inner = rng_int(r, 1, 3)};
-        do {
-            draw_operation(&q, r, n);
-        } while (q.operation == BINARY);
+        draw_operation(&q, r, n);
+        if (q.operation == BINARY) q.p.classes = 1;
         q.force_labels = 1;
-        q.forced_type = (xn_int_type)(n % 8);
+        q.forced_type = (xn_int_type)(n % (XN_WHOLE_FLOAT64 + 1));
         problem_draw(&q, r);
         problem_spoil(&q, r);
         int64_t label;
@@ -248,6 +247,9 @@ static void check_arguments(void) {
     REFUSE(1, grad = ((xn_array){out, 4, 0, 0}), "a gradient with a stride of 0");
     REFUSE(1, loss = ((xn_row_array){out, XN_FLOAT16, 1, 0}), "a loss of a half type");
     REFUSE(1, labels.data = NULL, "probabilities without targets");
+    REFUSE(0, hess_scale = -1, "hess_scale < 0");
+    REFUSE(0, label_classes = 5, "more labels than classes");
+    REFUSE(0, hess_scale = (double)INFINITY, "an infinite hess_scale");
     REFUSE(1, hess = output, "a Hessian from probabilities");
     REFUSE(1, prob = output, "probabilities from probabilities");
     REFUSE(1, log_prob = output, "log-probabilities from probabilities");
@@ -282,6 +284,73 @@ static void check_names(void) {
         if (strcmp(xn_status_text((xn_status)status), "unknown status") == 0) fail("status %d has no text", status);
     if (xn_max_threads() < 1 || (!xn_has_openmp() && xn_max_threads() != 1))
         fail("%d threads at most", xn_max_threads());
+}
+
+enum { MOST = 150 };
+
+/* A row of logits, with options. */
+static xn_problem draw_row_problem(rng *r, int64_t classes, double spread, double *x, double *weights,
+                                   const int64_t *label, double *weight) {
+    xn_problem p = {.outer = 1, .classes = classes, .inner = 1, .classes_last = 1, .dtype = XN_FLOAT64};
+    for (int64_t c = 0; c < classes; c++) {
+        x[c] = spread * rng_unit(r);
+        weights[c] = 2 * rng_unit(r);
+    }
+    *weight = 2 * rng_unit(r) - 1;
+    p.input = (xn_array){x, 0, 1, 0};
+    p.labels = (xn_labels){label, XN_INT64, 0, 0};
+    p.sample_weight = (xn_row_array){weight, XN_FLOAT64, 0, 0};
+    p.class_weight = rng_chance(r, 50) ? weights : NULL;
+    p.label_smoothing = rng_chance(r, 50) ? 0.3 * rng_unit(r) : 0;
+    p.shape = rng_chance(r, 50) ? XN_FOCAL : XN_PLAIN;
+    p.coefficient = 2;
+    p.alpha = 1;
+    p.hess_scale = (double)rng_int(r, 0, 2);
+    p.n_threads = 1;
+    return p;
+}
+
+/* A Hessian against -U w p_i p_j, where U w follows from the diagonal, which other tests hold against the truth. A p is
+ * within 2e-13 of itself; the product has two of them, U w three and the diagonal, which has two. What is 1 - p of a
+ * large p is not known here. */
+static void compare_hessian(const double *x, int64_t n, const double *diagonal, const double *hess) {
+    const long double bound = 8 * 2e-13L;
+    long double p[MOST], sum = 0, max = -INFINITY;
+    for (int64_t c = 0; c < n; c++) max = x[c] > max ? (long double)x[c] : max;
+    for (int64_t c = 0; c < n; c++) sum += p[c] = expl((long double)x[c] - max);
+    for (int64_t c = 0; c < n; c++) p[c] /= sum;
+    for (int64_t i = 0; i < n; i++) {
+        if (!same_bits(hess[i * n + i], diagonal[i])) fail("another diagonal at %" PRId64, i);
+        for (int64_t j = 0; j < n; j++) {
+            if (!same_bits(hess[i * n + j], hess[j * n + i])) fail("it is not symmetric");
+            if (i == j || p[i] > 0.9L) continue;
+            const long double value = -(long double)diagonal[i] / p[i] / (1 - p[i]) * p[i] * p[j];
+            if (!(fabsl((long double)hess[i * n + j] - value) <= bound * fabsl(value)))
+                fail("%" PRId64 ", %" PRId64 " is %g, not %Lg", i, j, hess[i * n + j], value);
+        }
+    }
+}
+
+static void check_full_hessian(int times, rng *r) {
+    static double x[MOST], weights[MOST], prob[MOST], grad[MOST], diagonal[MOST], hess[MOST * MOST];
+    for (int n = 0; n < 200 * times; n++) {
+        const int64_t classes = rng_int(r, 1, n % 10 ? 12 : MOST), label = rng_int(r, 0, classes - 1);
+        double weight;
+        xn_problem p = draw_row_problem(r, classes, n % 7 ? 10 : 100, x, weights, &label, &weight), q = p;
+        q.hess = (xn_array){diagonal, 0, 1, 0};
+        p.grad = (xn_array){grad, 0, 1, 0};
+        p.prob = (xn_array){prob, 0, 1, 0};
+        describe("the Hessian of a row: %" PRId64 " classes, shape %d, smoothing %g", classes, (int)p.shape,
+                 p.label_smoothing);
+        const xn_status status = p.shape == XN_PLAIN ? xn_softmax_ce(&q) : xn_shaped_ce(&q);
+        if (status != XN_OK || xn_softmax_hessian(&p, hess) != XN_OK) fail("it is refused");
+        if (is_long_double_whole()) compare_hessian(x, classes, diagonal, hess);
+        p.prob.data = NULL;
+        if (xn_softmax_hessian(&p, hess) != XN_BAD_ARGUMENT) fail("a problem without prob is not refused");
+        p.prob.data = prob;
+        p.outer = 2;
+        if (xn_softmax_hessian(&p, hess) != XN_BAD_ARGUMENT) fail("two rows are not refused");
+    }
 }
 
 /* xn_collapse against its definition: element i of the dimensions in C order is at i * stride. */
@@ -326,6 +395,7 @@ int main(int argc, char **argv) {
     check_interrupted();
     check_large(&r);
     check_far_apart(&r);
+    check_full_hessian(times, &r);
     check_bad_labels(times, &r);
     check_shapes(times, &r);
     return finish_tests("core");

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* float16 and bfloat16 in memory: the bits of the float32 problem on the same values, rounded once where they are
- * stored; on every instruction set, in every layout, between guard pages.
+/* Narrow types in memory, float16 and bfloat16, and outputs in float32 of float64: the bits of the problem in the type
+ * that is computed in on the same values, rounded once where they are stored; on every instruction set, in every
+ * layout, between guard pages.
  *
  *     xent_test_halves [problems per shape [seed]] */
 #include <math.h>
@@ -10,7 +11,7 @@
 #include "field.h"
 #include "halves.h"
 
-/* A problem twice: [0] as float32, [1] as a half type. */
+/* A problem twice: [0] in the type that is computed in, [1] in a narrow one. */
 enum { INPUT, TARGET, GRAD, HESS, PROB, LOG_PROB, PLANES };
 typedef struct {
     xn_problem p;
@@ -36,16 +37,25 @@ static xn_array array_of(const field *f) {
     return (xn_array){f->origin, f->step[0], f->step[1], f->step[2]};
 }
 
-static void place_plane(rng *r, int plane, xn_dtype half) {
+/* What the other twin is of. */
+static xn_dtype wide(xn_dtype narrow) {
+    return narrow == XN_FLOAT64_TO_FLOAT32 ? XN_FLOAT64 : XN_FLOAT32;
+}
+
+static double rounded(xn_dtype narrow, double value) {
+    return narrow == XN_FLOAT64_TO_FLOAT32 ? (double)(float)value : half_rounded(narrow, value);
+}
+
+static void place_plane(rng *r, int plane, xn_dtype narrow) {
     for (int i = 0; i < 2; i++) {
         int64_t step[3];
         draw_steps(r, step);
-        field_place(r, &twins[i].plane[plane], i ? 2 : 4, size, step);
+        const xn_dtype dtype = i ? narrow : wide(narrow);
+        field_place(r, &twins[i].plane[plane], dtype_size(plane < GRAD ? dtype : written_as(dtype)), size, step);
         xn_array *const arrays[PLANES] = {&twins[i].p.input, &twins[i].p.target, &twins[i].p.grad,
                                           &twins[i].p.hess,  &twins[i].p.prob,   &twins[i].p.log_prob};
         *arrays[plane] = array_of(&twins[i].plane[plane]);
     }
-    (void)half;
 }
 
 #define FOR_EACH(i, j, k)                     \
@@ -53,24 +63,20 @@ static void place_plane(rng *r, int plane, xn_dtype half) {
         for (int64_t j = 0; j < size[1]; j++) \
             for (int64_t k = 0; k < size[2]; k++)
 
-static void fill(rng *r, int plane, xn_dtype half, int positive) {
+static void fill(rng *r, int plane, xn_dtype narrow, int positive) {
     FOR_EACH(i, j, k) {
         const double drawn = rng_normal(r) * (rng_chance(r, 2) ? 20 : 3);
-        const double value = half_rounded(half, positive ? (rng_chance(r, 10) ? 0 : exp(drawn) * 0.1) : drawn);
-        const uint16_t bits = half_bits(half, value);
-        field_put(&twins[0].plane[plane], XN_FLOAT32, i, j, k, value);
-        memcpy(field_at(&twins[1].plane[plane], i, j, k), &bits, sizeof bits);
+        const double any = positive ? (rng_chance(r, 10) ? 0 : exp(drawn) * 0.1) : drawn;
+        const double value = narrow == XN_FLOAT64_TO_FLOAT32 ? any : rounded(narrow, any);
+        field_put(&twins[0].plane[plane], wide(narrow), i, j, k, value);
+        field_put(&twins[1].plane[plane], narrow, i, j, k, value);
     }
 }
 
-static void compare(int plane, xn_dtype half) {
+static void compare(int plane, xn_dtype narrow) {
     FOR_EACH(i, j, k) {
-        uint16_t bits;
-        char *const at = field_at(&twins[1].plane[plane], i, j, k);
-        memcpy(&bits, at, sizeof bits);
-        memset(at, UNTOUCHED, sizeof bits);
-        const double wanted = half_rounded(half, field_take(&twins[0].plane[plane], XN_FLOAT32, i, j, k));
-        const double got = half_value(half, bits);
+        const double wanted = rounded(narrow, field_take(&twins[0].plane[plane], wide(narrow), i, j, k));
+        const double got = field_take(&twins[1].plane[plane], written_as(narrow), i, j, k);
         if (!(got == wanted || (isnan(got) && isnan(wanted))))
             fail("plane %d at (%ld, %ld, %ld) is %.9g, not %.9g", plane, (long)i, (long)j, (long)k, got, wanted);
     }
@@ -78,7 +84,7 @@ static void compare(int plane, xn_dtype half) {
         if (!field_untouched(&twins[t].plane[plane])) fail("stray writes beside plane %d of twin %d", plane, t);
 }
 
-static void run_twins(rng *r, xn_dtype half, int is_prob, int dense) {
+static void run_twins(rng *r, xn_dtype narrow, int is_prob, int dense) {
     const int64_t rows = size[0] * size[2];
     const int classes_last = size[2] == 1 && rng_chance(r, 90), threads = (int)rng_int(r, 1, 2);
     const double smoothing = rng_chance(r, 30) ? 0.1 : 0;
@@ -90,7 +96,7 @@ static void run_twins(rng *r, xn_dtype half, int is_prob, int dense) {
                                   .classes = size[1],
                                   .inner = size[2],
                                   .classes_last = classes_last,
-                                  .dtype = i ? half : XN_FLOAT32,
+                                  .dtype = i ? narrow : wide(narrow),
                                   .label_smoothing = smoothing,
                                   .epsilon = 1e-7,
                                   .reduction = XN_MEAN,
@@ -101,12 +107,15 @@ static void run_twins(rng *r, xn_dtype half, int is_prob, int dense) {
     const int outputs = (int)rng_int(r, 1, 15);
     const int wanted[PLANES] = {1, dense, outputs & 1, outputs & 2, outputs & 4, outputs & 8};
     for (int plane = 0; plane < PLANES; plane++)
-        if (wanted[plane] && !(is_prob && plane > GRAD)) place_plane(r, plane, half);
-    fill(r, INPUT, half, is_prob);
-    if (dense) fill(r, TARGET, half, 1);
+        if (wanted[plane] && !(is_prob && plane > GRAD)) place_plane(r, plane, narrow);
+    fill(r, INPUT, narrow, is_prob);
+    if (dense) fill(r, TARGET, narrow, 1);
     describe("%s, %s, %s, shape (%ld, %ld, %ld), outputs %d, smoothing %g, isa %s",
-             half == XN_FLOAT16 ? "float16" : "bfloat16", is_prob ? "probabilities" : "logits",
-             dense ? "dense" : "labels", (long)size[0], (long)size[1], (long)size[2], outputs, smoothing, xn_isa());
+             narrow == XN_FLOAT16    ? "float16"
+             : narrow == XN_BFLOAT16 ? "bfloat16"
+                                     : "float64 to float32",
+             is_prob ? "probabilities" : "logits", dense ? "dense" : "labels", (long)size[0], (long)size[1],
+             (long)size[2], outputs, smoothing, xn_isa());
     for (int i = 0; i < 2; i++) {
         const xn_status status = is_prob ? xn_prob_ce(&twins[i].p) : xn_softmax_ce(&twins[i].p);
         if (status != XN_OK) fail("%s", xn_status_text(status));
@@ -116,7 +125,7 @@ static void run_twins(rng *r, xn_dtype half, int is_prob, int dense) {
             fail("loss of row %ld is %a, not %a", (long)row, twins[1].loss[row], twins[0].loss[row]);
     if (!same_bits(twins[0].p.reduced, twins[1].p.reduced)) fail("the mean differs");
     for (int plane = GRAD; plane < PLANES; plane++)
-        if (wanted[plane] && !(is_prob && plane > GRAD)) compare(plane, half);
+        if (wanted[plane] && !(is_prob && plane > GRAD)) compare(plane, narrow);
 }
 
 int main(int argc, char **argv) {
@@ -132,9 +141,11 @@ int main(int argc, char **argv) {
         for (size_t s = 0; s < sizeof shapes / sizeof shapes[0]; s++) {
             memcpy(size, shapes[s], sizeof size);
             for (int n = 0; n < (size[1] > 5000 ? 1 : times); n++)
-                for (int kind = 0; kind < 8; kind++)
-                    run_twins(&r, kind & 1 ? XN_FLOAT16 : XN_BFLOAT16, kind & 2, kind & 4);
+                for (int kind = 0; kind < 12; kind++) {
+                    static const xn_dtype narrow[] = {XN_FLOAT16, XN_BFLOAT16, XN_FLOAT64_TO_FLOAT32};
+                    run_twins(&r, narrow[kind % 3], kind / 3 & 1, kind / 6);
+                }
         }
     }
-    return finish_tests("half types");
+    return finish_tests("narrow types");
 }

@@ -60,7 +60,7 @@ void undefined(truth *t, const errors *e) {
     t->loss = t->lse = nan;
     for (int plane = 0; plane < PLANES; plane++) set_plane(t, plane, nan);
     if (w < e->normal) set_plane(t, GRAD, (expected){.freedom = ANYTHING});
-    if (w < e->normal) set_plane(t, HESS, (expected){.freedom = ANYTHING});
+    if (w * (long double)t->hess_scale < e->normal) set_plane(t, HESS, (expected){.freedom = ANYTHING});
     if (t->dropped) drop(t);
 }
 
@@ -197,11 +197,14 @@ static void softmax_slopes(truth *t, const sums *s, const errors *e, const mixed
     const long double least = isinf(t->x[c]) && u == 0 ? 0 : e->tiny * (2 + fabsl(w) * (1 + size));
     t->plane[GRAD][c] = within(w * slope, fabsl(w) * (bound + 3 * h * fabsl(slope)) + least + lifted);
     /* U p (1 - p). Where p is not the largest it is at most 1/2, and 1 - p at least that. */
-    const long double half = p * (at_max ? others : 1 - p), curve = w * mass * half;
+    const long double half = p * (at_max ? others : 1 - p), steep = w * (long double)t->hess_scale;
+    const long double curve = steep * mass * half;
     long double error = half * (size * (4 * rel + 6 * h) + of_mass + fabsl(mass) * t->scale_error);
-    error = isinf(t->x[c]) ? 0 : fabsl(w) * (error + size * e->underflow) + least + lost(e, w, size) + e->tiny;
+    const long double rare = e->tiny * (2 + fabsl(steep) * (1 + size)) + lost(e, steep, size) + e->tiny;
+    error = isinf(t->x[c]) ? 0 : fabsl(steep) * (error + size * e->underflow) + rare;
     t->plane[HESS][c] = within(curve, error);
-    t->plane[GRAD][c].freedom = t->plane[HESS][c].freedom = slope_freedom(e, w, mass, size);
+    t->plane[HESS][c].freedom = slope_freedom(e, steep, mass, size);
+    t->plane[GRAD][c].freedom = slope_freedom(e, w, mass, size);
 }
 
 void truth_softmax(truth *t) {

@@ -34,6 +34,7 @@ typedef struct {
     double grad_scale;     /* of gradient and Hessian, weight not included, */
     long double scale_error; /* and its relative error */
     double epsilon;
+    double hess_scale;     /* of the Hessian alone */
     int shape; /* truth_shaped_*: of kernels.h, with its coefficient and factor */
     double coefficient, alpha;
     /* out */

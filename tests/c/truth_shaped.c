@@ -115,6 +115,13 @@ static void logit_slope(truth *t, const errors *e, const sums *s, const shaped_m
     expected *grad = &t->plane[GRAD][c];
     *grad = within(w * slope, fabsl(w) * (bound + 3 * h * fabsl(slope)) + least + lost(e, w, 2 * size));
     grad->freedom = m->freedom ? m->freedom : slope_freedom(e, w, mass, size);
+    /* V p (1 - p), V being held fixed. */
+    const long double half = p * (at_max ? others : 1 - p), steep = w * (long double)t->hess_scale;
+    bound = half * (size * (4 * rel + 6 * h) + m->sum.error + rounded + fabsl(mass) * t->scale_error);
+    bound = fabsl(steep) * (bound + size * e->underflow) + e->tiny * (3 + fabsl(steep) * (2 + size));
+    expected *hess = &t->plane[HESS][c];
+    *hess = within(steep * mass * half, isinf(t->x[c]) ? 0 : bound + lost(e, steep, 2 * size));
+    hess->freedom = m->freedom ? m->freedom : slope_freedom(e, steep, mass, size);
 }
 
 void truth_shaped_softmax(truth *t) {

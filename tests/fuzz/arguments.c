@@ -76,7 +76,8 @@ static xn_row_array draw_rows(rng *r, const xn_problem *p, int array, int percen
 }
 
 static xn_labels draw_labels(rng *r, const xn_problem *p, int array) {
-    xn_labels a = {rng_chance(r, 50) ? place(r, array) : NULL, (xn_int_type)rng_int(r, 0, 7), p->inner, 1};
+    xn_labels a = {rng_chance(r, 50) ? place(r, array) : NULL, (xn_int_type)rng_int(r, XN_INT8, XN_WHOLE_FLOAT64),
+                   p->inner, 1};
     if (rng_chance(r, 5)) a.type = (xn_int_type)any_enum(r);
     if (rng_chance(r, 5)) a.outer = any_int(r);
     if (rng_chance(r, 5)) a.inner = any_int(r);
@@ -92,12 +93,13 @@ static xn_problem draw(rng *r, operation op) {
     const int usual = p.outer >= 0 && p.outer < 99 && p.classes >= 0 && p.classes < 99 && p.inner >= 0 && p.inner < 99;
     const xn_problem shape = usual ? p : (xn_problem){.classes = 1, .inner = 1}; /* what strides are made of */
     p.classes_last = (int)rng_int(r, 0, 2);
-    p.dtype = (xn_dtype)(rng_chance(r, 5) ? any_enum(r) : rng_int(r, 0, 3));
+    p.dtype = (xn_dtype)(rng_chance(r, 5) ? any_enum(r) : rng_int(r, 0, XN_DTYPES - 1));
     p.input = draw_array(r, &shape, 0, 98);
     p.target = draw_array(r, &shape, 1, binary ? 90 : 40);
-    p.labels = binary && rng_chance(r, 95) ? (xn_labels){0} : draw_labels(r, &shape, 2);
+    p.labels = binary && rng_chance(r, 80) ? (xn_labels){0} : draw_labels(r, &shape, 2);
     p.has_ignored = (int)rng_int(r, 0, 1);
     p.ignored = any_int(r);
+    p.label_classes = rng_chance(r, 3) ? any_int(r) : 0;
     p.label_smoothing = rng_chance(r, 10) ? any_number(r) : 0;
     p.class_weight = rng_chance(r, binary ? 3 : 20) ? place(r, 3) : NULL;
     p.sample_weight = draw_rows(r, &shape, 4, 20);
@@ -111,14 +113,16 @@ static xn_problem draw(rng *r, operation op) {
     p.shape = op == SHAPED || op == SHAPED_PROB ? (xn_shape)rng_int(r, XN_FOCAL, XN_KL) : XN_PLAIN;
     if (rng_chance(r, 5)) p.shape = (xn_shape)any_enum(r);
     p.coefficient = rng_chance(r, 10) ? any_number(r) : 2;
+    p.hess_scale = rng_chance(r, 10) ? any_number(r) : 0;
     p.alpha = rng_chance(r, 10) ? any_number(r) : 1;
     p.n_threads = rng_chance(r, 50) ? 0 : any_enum(r);
     p.loss = draw_rows(r, &shape, 7, 50);
     p.lse = draw_rows(r, &shape, 8, alone);
     p.grad = draw_array(r, &shape, 9, 50);
-    p.hess = draw_array(r, &shape, 10, alone);
+    p.hess = draw_array(r, &shape, 10, op == SHAPED ? 40 : alone);
     p.prob = draw_array(r, &shape, 11, alone);
     p.log_prob = draw_array(r, &shape, 12, alone);
+    p.without_loss = rng_chance(r, 20);
     return p;
 }
 
@@ -146,18 +150,19 @@ static int is_row_array(const xn_problem *p, const xn_row_array *a, int written)
 }
 
 static size_t label_size(xn_int_type type) {
-    static const size_t sizes[] = {1, 1, 2, 2, 4, 4, 8, 8};
+    static const size_t sizes[] = {1, 1, 2, 2, 4, 4, 8, 8, 4, 8};
     return sizes[type];
 }
 
 static int are_arrays(const xn_problem *p) {
     const size_t size = dtype_size(p->dtype), real = dtype_size(real_of(p->dtype));
+    const size_t out = dtype_size(written_as(p->dtype));
     const xn_labels *l = &p->labels;
     if (!p->input.data || !is_array(p, &p->input, size, 0) || !is_array(p, &p->target, size, 0)) return 0;
-    if (!is_array(p, &p->grad, size, 1) || !is_array(p, &p->hess, size, 1) || !is_array(p, &p->prob, size, 1) ||
-        !is_array(p, &p->log_prob, size, 1) || !is_array(p, &p->binary.each, real, 1))
+    if (!is_array(p, &p->grad, out, 1) || !is_array(p, &p->hess, out, 1) || !is_array(p, &p->prob, out, 1) ||
+        !is_array(p, &p->log_prob, out, 1) || !is_array(p, &p->binary.each, real, 1))
         return 0;
-    if (l->data && ((int)l->type < 0 || (int)l->type > XN_UINT64 || !is_aligned(l->data, label_size(l->type)) ||
+    if (l->data && ((int)l->type < 0 || (int)l->type > XN_WHOLE_FLOAT64 || !is_aligned(l->data, label_size(l->type)) ||
                     !is_span(l->outer, p->outer, 0) || !is_span(l->inner, p->inner, 0)))
         return 0;
     return is_row_array(p, &p->sample_weight, 0) && is_row_array(p, &p->loss, 1) && is_row_array(p, &p->lse, 1) &&
@@ -169,34 +174,39 @@ static int is_problem(const xn_problem *p) {
     if (p->outer < 0 || p->inner < 0 || p->classes < 1) return 0;
     if (p->outer > LIMIT || p->inner > LIMIT || p->classes > LIMIT || rows > LIMIT) return 0;
     if (rows * p->classes > LIMIT) return 0;
-    if ((int)p->dtype < 0 || (int)p->dtype > XN_BFLOAT16) return 0;
+    if ((int)p->dtype < 0 || (int)p->dtype >= XN_DTYPES) return 0;
     if ((int)p->reduction < 0 || (int)p->reduction > XN_WEIGHTED_MEAN) return 0;
     if (!(p->label_smoothing >= 0) || !(p->label_smoothing <= 1)) return 0;
+    if (p->label_classes != 0) return 0;
+    if (!(p->hess_scale >= 0) || !(p->hess_scale < INFINITY)) return 0;
     if (p->labels.data && p->target.data) return 0;
     if (!p->labels.data && !p->target.data && (p->loss.data || p->grad.data || p->hess.data)) return 0;
+    if (p->without_loss && (p->loss.data || p->binary.each.data)) return 0;
     return rows == 0 || are_arrays(p);
 }
 
 static int suits(operation op, const xn_problem *p) {
     const int empty = p->outer == 0 || p->inner == 0, clips = p->epsilon >= 0 && p->epsilon < 0.5;
-    const int planes = p->hess.data || p->prob.data || p->log_prob.data || p->lse.data;
+    const int planes = p->prob.data || p->log_prob.data || p->lse.data;
     const int has_targets = p->labels.data || p->target.data || empty;
     const int numbers = isfinite(p->coefficient) && isfinite(p->alpha);
     const int focal = numbers && p->coefficient >= 0;
     const xn_binary *b = &p->binary;
     switch (op) {
         case SOFTMAX: return p->shape == XN_PLAIN;
-        case PROB_CE: return p->shape == XN_PLAIN && has_targets && !planes && clips;
+        case PROB_CE: return p->shape == XN_PLAIN && has_targets && !planes && !p->hess.data && clips;
         case SHAPED:
             return ((p->shape == XN_FOCAL && focal) || (p->shape == XN_POLY1 && numbers)) && has_targets && !planes;
         case SHAPED_PROB:
+            if (p->hess.data) return 0;
             if (p->shape == XN_KL && (p->label_smoothing != 0 || p->class_weight)) return 0;
             return ((p->shape == XN_FOCAL && focal) || ((p->shape == XN_POLY1 || p->shape == XN_KL) && numbers)) &&
                    has_targets && !planes && clips;
         default: break;
     }
-    if (p->shape != XN_PLAIN || p->labels.data || p->class_weight || p->log_prob.data || p->lse.data) return 0;
-    if (!p->target.data != !!p->prob.data || (p->prob.data && b->each.data)) return 0;
+    if (p->shape != XN_PLAIN || p->class_weight || p->log_prob.data || p->lse.data) return 0;
+    if (p->labels.data && p->classes != 1) return 0;
+    if ((!p->target.data && !p->labels.data) != !!p->prob.data || (p->prob.data && b->each.data)) return 0;
     if (p->hess.data && (b->from_probabilities || b->focal)) return 0;
     if (b->from_probabilities && !clips) return 0;
     if (b->focal && (b->pos_weight || !focal)) return 0;

@@ -78,7 +78,7 @@ void fuzz_labels(rng *r) {
     q.operation = (operation)rng_int(r, SOFTMAX, SHAPED_PROB);
     q.hostile = rng_chance(r, 30);
     q.force_labels = q.bad_labels = 1;
-    q.forced_type = (xn_int_type)rng_int(r, XN_INT8, XN_UINT64);
+    q.forced_type = (xn_int_type)rng_int(r, XN_INT8, XN_WHOLE_FLOAT64);
     q.p.classes = rng_chance(r, 80) ? rng_int(r, 1, 20) : rng_int(r, 1, 300);
     q.p.outer = rng_chance(r, 98) ? rng_int(r, 1, 20) : rng_int(r, 1, 1100); /* a tile of the check has 512 rows */
     q.p.inner = rng_chance(r, 60) ? 1 : rng_int(r, 1, 20);

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The objective as CatBoost calls it: derivatives of the negative loss, row by row with the whole Hessian."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+
+from .. import _copy, _core, _problem
+from ._base import FLOAT64, FORMS, Objective, bad_label
+
+
+class CatBoostObjective(Objective):
+    """What :func:`xent_native.boosting.catboost_objective` returns, with its parameters."""
+
+    name: ClassVar[str] = "catboost_objective"
+    forms: ClassVar[tuple[str, ...]] = ("full", *FORMS)
+    no_jit = True  # CatBoost shall not try to compile the methods with numba
+
+    def calc_ders_multi(
+        self, approx: Any, target: float, weight: float
+    ) -> tuple[list[float], list[list[float]]]:
+        """First and second derivatives of the negative loss of one row, more than two classes.
+
+        Parameters
+        ----------
+        approx : ndarray of float64, shape (K,)
+        target, weight : float
+            The label, a whole number, and the weight of the row.
+
+        Returns
+        -------
+        ders : list of float
+            ``weight * (u - U p)``.
+        second_ders : list of K lists of float
+            ``-weight * U (diag(p) - p p^T)``, or its diagonal alone.
+        """
+        form = self.hessian or "full"
+        classes = len(approx)
+        try:
+            return _core.row_derivatives(
+                approx, target, -weight, self._smoothing, self._class_weights(classes, FLOAT64),
+                _core.SHAPES["focal" if self._gamma else "plain"], self._gamma, self._scale(form, classes),
+                form == "full",
+            )  # fmt: skip
+        except _core.LabelError as error:
+            raise bad_label(error, np.array([target]), classes) from None
+
+    def calc_ders_range(self, approxes: Any, targets: Any, weights: Any = None) -> np.ndarray:
+        """First and second derivatives of the negative loss of many rows, two classes.
+
+        Parameters
+        ----------
+        approxes : ndarray of float64, shape (N,)
+        targets : ndarray of float32, shape (N,)
+            Labels 0 and 1.
+        weights : ndarray of float32, shape (N,), optional
+
+        Returns
+        -------
+        ndarray of float64, shape (N, 2)
+        """
+        x = _copy.contiguous(_problem.as_array("approxes", approxes), FLOAT64)
+        if x.ndim != 1:
+            raise ValueError(f"approxes must have shape (N,); got {x.shape}")
+        y, weight = self._rows(targets, weights, len(x))
+        negative = np.broadcast_to(np.float64(-1), len(x)) if weight is None else -weight
+        ders = np.empty((len(x), 2))
+        form = "diagonal" if self.hessian in (None, "full") else self.hessian
+        self._solve_binary(x, y, negative, form, ders[:, 0], ders[:, 1])
+        return ders
+
+    # With two classes the object is an evaluation metric, too. With more CatBoost's own has to be: from a metric of
+    # Python's it would conclude that there is one value a row.
+
+    def evaluate(self, approxes: Any, target: Any, weight: Any = None) -> tuple[float, float]:
+        """Sum of the losses and sum of the weights, for ``eval_metric=`` with two classes.
+
+        Parameters
+        ----------
+        approxes : sequence of ndarray of float64, shape (N,)
+            One value a row; or one for each class.
+        target, weight : ndarray of float32, shape (N,)
+        """
+        raw = np.stack([np.asarray(one) for one in approxes], axis=1)
+        total = float(len(raw)) if weight is None else float(np.sum(weight, dtype=np.float64))
+        return self.cross_entropy_of(target, raw, weight) * total, total
+
+    def get_final_error(self, error: float, weight: float) -> float:
+        """The mean loss, of what :meth:`evaluate` returned."""
+        return error / weight if weight else 0.0
+
+    def is_max_optimal(self) -> bool:
+        """False: less is better."""
+        return False
+
+    def params(self, num_class: int) -> dict[str, Any]:
+        """Parameters that CatBoost chooses for its own objective, but not for a custom one; with the objective itself.
+
+        The learning rate is not among them: CatBoost finds one for its own objectives, and takes 0.03 for others. The
+        metric is cross-entropy without options; CatBoost has to be told one.
+
+        Parameters
+        ----------
+        num_class : int
+            K, at least 2.
+
+        Examples
+        --------
+        >>> from xent_native.boosting import catboost_objective
+        >>> catboost_objective().params(3)["bootstrap_type"]
+        'Bayesian'
+        """
+        if num_class < 2:
+            raise ValueError(f"num_class must be at least 2; got {num_class!r}")
+        metric = "Logloss" if num_class == 2 else "MultiClass"
+        common = {"loss_function": self, "eval_metric": metric, "leaf_estimation_method": "Newton"}
+        if num_class == 2:
+            return {**common, "leaf_estimation_iterations": 10}
+        return {**common, "leaf_estimation_iterations": 1, "bootstrap_type": "Bayesian"}

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Cross-entropy for scikit-learn: its gradient boosting, its own estimators and metrics, on the kernels of this package.
+
+Needs scikit-learn and SciPy, the extra ``sklearn``. They are imported when a name of this module is first used.
+
+>>> from sklearn.datasets import load_iris
+>>> from sklearn.ensemble import HistGradientBoostingClassifier
+>>> from xent_native.sklearn import MultinomialLoss
+>>> X, y = load_iris(return_X_y=True)
+>>> model = HistGradientBoostingClassifier(loss=MultinomialLoss(n_classes=3), max_iter=5).fit(X, y)
+>>> round(model.score(X, y), 2)
+0.97
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ._losses import BinomialLoss, MultinomialLoss
+    from ._patch import patch_sklearn, unpatch_sklearn
+
+__all__ = ["BinomialLoss", "MultinomialLoss", "patch_sklearn", "unpatch_sklearn"]
+
+_HOMES = {
+    "BinomialLoss": "_losses",
+    "MultinomialLoss": "_losses",
+    "patch_sklearn": "_patch",
+    "unpatch_sklearn": "_patch",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """A public name, when it is first asked for."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        module = importlib.import_module(f".{_HOMES[name]}", __name__)
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] not in ("sklearn", "scipy"):
+            raise
+        raise ModuleNotFoundError(
+            f"{__name__}.{name} needs {error.name}: pip install 'xent-native[sklearn]'", name=error.name
+        ) from error
+    globals()[name] = value = getattr(module, name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
