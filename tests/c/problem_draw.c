@@ -367,18 +367,18 @@ void problem_describe(const problem *q) {
                                              "xn_binary_ce"};
     static const char *const dtypes[] = {"float32", "float64", "float16", "bfloat16", "float64 to float32"};
     const xn_problem *p = &q->p;
-    describe("%s %s outer=%" PRId64 " classes=%" PRId64 " inner=%" PRId64 "%s input strides %" PRId64 ",%" PRId64
-             ",%" PRId64 " %s labels=%s%s smoothing=%g epsilon=%g shape=%d coefficient=%g alpha=%g hess_scale=%g %s%s%s%s%s%s%s"
-             "share=%g reduction=%d outputs=0x%x in place=%d",
-             operations[q->operation], dtypes[p->dtype], p->outer, p->classes, p->inner,
-             p->classes_last ? " (last)" : "", p->input.outer, p->input.cls, p->input.inner,
-             p->target.data ? "dense" : "", p->labels.data ? label_types[p->labels.type].name : "no",
-             p->has_ignored ? " ignored" : "", p->label_smoothing, p->epsilon, (int)p->shape, p->coefficient, p->alpha, p->hess_scale,
-             p->sample_weight.data ? "weighted " : "", p->class_weight ? "class-weighted " : "",
-             p->binary.pos_weight ? "positive-weighted " : "",
-             p->binary.from_probabilities ? "from probabilities " : "", p->binary.focal ? "focal " : "",
-             p->binary.balanced ? "balanced " : "", p->without_loss ? "without loss " : "", p->binary.share,
-             (int)p->reduction, q->outputs, q->in_place);
+    describe(
+        "%s %s outer=%" PRId64 " classes=%" PRId64 " inner=%" PRId64 "%s input strides %" PRId64 ",%" PRId64 ",%" PRId64
+        " %s labels=%s%s smoothing=%g epsilon=%g shape=%d coefficient=%g alpha=%g hess_scale=%g %s%s%s%s%s%s%s"
+        "share=%g reduction=%d outputs=0x%x in place=%d",
+        operations[q->operation], dtypes[p->dtype], p->outer, p->classes, p->inner, p->classes_last ? " (last)" : "",
+        p->input.outer, p->input.cls, p->input.inner, p->target.data ? "dense" : "",
+        p->labels.data ? label_types[p->labels.type].name : "no", p->has_ignored ? " ignored" : "", p->label_smoothing,
+        p->epsilon, (int)p->shape, p->coefficient, p->alpha, p->hess_scale, p->sample_weight.data ? "weighted " : "",
+        p->class_weight ? "class-weighted " : "", p->binary.pos_weight ? "positive-weighted " : "",
+        p->binary.from_probabilities ? "from probabilities " : "", p->binary.focal ? "focal " : "",
+        p->binary.balanced ? "balanced " : "", p->without_loss ? "without loss " : "", p->binary.share,
+        (int)p->reduction, q->outputs, q->in_place);
 }
 
 int64_t problem_first_bad(const problem *q, int64_t *label) {
