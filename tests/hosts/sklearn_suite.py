@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import collections
+import contextlib
 import json
 import sys
 import tempfile
@@ -114,8 +115,9 @@ def main(argv: list[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as rootdir, xent_native.sklearn.patch_sklearn():
         # Not this project's configuration, which turns warnings into errors and starts processes.
         Path(rootdir, "pytest.ini").write_text("[pytest]\naddopts = --import-mode=importlib\n")
-        for file in FILES[: -1 if options.quick else None]:
-            found.append(run(file, counter, rootdir))
+        with contextlib.chdir(rootdir):  # in a folder named tests, pytest would look for a conftest
+            for file in FILES[: -1 if options.quick else None]:
+                found.append(run(file, counter, rootdir))
     for one in found:
         calls = ", ".join(f"{count} {name}" for name, count in sorted(one["calls"].items())) or "none"
         print(

@@ -17,6 +17,7 @@ from types import CellType, TracebackType
 from typing import Any
 
 import sklearn
+import sklearn.metrics
 from sklearn._loss.loss import HalfBinomialLoss, HalfMultinomialLoss
 
 from . import _losses
@@ -93,6 +94,11 @@ def _with_fallback(original: Callable[..., Any], replacement: Callable[..., Any]
     return function
 
 
+def has_metrics() -> bool:
+    """Whether this package has a log_loss of its own."""
+    return importlib.util.find_spec(f"{__package__}._metrics") is not None
+
+
 def _replacements() -> list[_Method | _Decorated]:
     found: list[_Method | _Decorated] = []
     for owner, classes in (
@@ -105,9 +111,11 @@ def _replacements() -> list[_Method | _Decorated]:
             for name, value in vars(own).items()
             if callable(value) and not name.startswith("_")
         ]
-    if importlib.util.find_spec(f"{__package__}._metrics"):
+    if has_metrics():
         metrics = importlib.import_module("._metrics", __package__)
-        found.append(_Decorated(sklearn.metrics.log_loss, metrics.log_loss))
+        found.append(
+            _Decorated(sklearn.metrics.log_loss, lambda *args, **kwargs: metrics.log_loss(*args, **kwargs))
+        )
     return found
 
 
