@@ -13,6 +13,7 @@ from .memory import memory
 from .peers import peers
 from .scaling import scaling
 from .session import Session
+from .sklearn_losses import sklearn_losses
 from .training import training
 
 # Those with peers come last: their thread pools and allocators are not in the process before.
@@ -30,6 +31,7 @@ PARTS: dict[str, Callable[[Session], Iterator[Line]]] = {
     "small": small,
     "peers": peers,
     "training": training,
+    "sklearn-losses": sklearn_losses,
 }
 
 

@@ -85,7 +85,7 @@ class Outcomes:
 def run(file: File, counter: Counter, rootdir: str) -> dict[str, Any]:
     """The outcome of one file."""
     counter.calls.clear()
-    outcomes, start = Outcomes(), time.perf_counter()
+    outcomes, start, work = Outcomes(), time.perf_counter(), time.process_time()
     arguments = [
         *("--pyargs", file.module, "-k", file.chosen, "-q", "-x", "--no-header", "-p", "no:cacheprovider"),
         *("-p", "no:xdist", "--rootdir", rootdir, "-c", f"{rootdir}/pytest.ini"),
@@ -101,6 +101,7 @@ def run(file: File, counter: Counter, rootdir: str) -> dict[str, Any]:
         "failed": outcomes.failed,
         "calls": dict(counter.calls),
         "seconds": round(time.perf_counter() - start, 1),
+        "cpu_seconds": round(time.process_time() - work, 1),
         "ok": status == 0 and enough and not missing,
     }
 
@@ -122,7 +123,8 @@ def main(argv: list[str] | None = None) -> int:
         calls = ", ".join(f"{count} {name}" for name, count in sorted(one["calls"].items())) or "none"
         print(
             f"{'ok  ' if one['ok'] else 'FAIL'} {one['file']} ({one['tests']}): {one['passed']} passed, "
-            f"{one['skipped']} skipped, {len(one['failed'])} failed in {one['seconds']} s; kernel calls: {calls}"
+            f"{one['skipped']} skipped, {len(one['failed'])} failed in {one['seconds']} s, {one['cpu_seconds']} s of CPU; "
+            f"kernel calls: {calls}"
         )
     if options.json:
         options.json.write_text(json.dumps(found, indent=2) + "\n")
