@@ -123,8 +123,8 @@ def main(argv: list[str] | None = None) -> int:
         calls = ", ".join(f"{count} {name}" for name, count in sorted(one["calls"].items())) or "none"
         print(
             f"{'ok  ' if one['ok'] else 'FAIL'} {one['file']} ({one['tests']}): {one['passed']} passed, "
-            f"{one['skipped']} skipped, {len(one['failed'])} failed in {one['seconds']} s, {one['cpu_seconds']} s of CPU; "
-            f"kernel calls: {calls}"
+            f"{one['skipped']} skipped, {len(one['failed'])} failed in {one['seconds']} s, "
+            f"{one['cpu_seconds']} s of CPU; kernel calls: {calls}"
         )
     if options.json:
         options.json.write_text(json.dumps(found, indent=2) + "\n")

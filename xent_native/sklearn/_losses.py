@@ -74,10 +74,11 @@ class Methods:
             `loss_out` if given.
         """
         raw_prediction = _raw(self, raw_prediction)
-        if loss_out is None:
-            loss_out = np.empty(len(raw_prediction), raw_prediction.dtype)
-        _solve(self, y_true, raw_prediction, sample_weight, n_threads, loss_out=loss_out)
-        return loss_out
+        loss: np.ndarray = (
+            np.empty(len(raw_prediction), raw_prediction.dtype) if loss_out is None else loss_out
+        )
+        _solve(self, y_true, raw_prediction, sample_weight, n_threads, loss_out=loss)
+        return loss
 
     def loss_gradient(
         self,
@@ -116,10 +117,9 @@ class Methods:
     ) -> np.ndarray:
         """The gradient of the sum of the losses: of the shape of `raw_prediction`."""
         raw_prediction, gradient_out = _raw(self, raw_prediction), _squeezed(self, gradient_out)
-        if gradient_out is None:
-            gradient_out = np.empty_like(raw_prediction)
-        _solve(self, y_true, raw_prediction, sample_weight, n_threads, gradient_out=gradient_out)
-        return gradient_out
+        gradient: np.ndarray = np.empty_like(raw_prediction) if gradient_out is None else gradient_out
+        _solve(self, y_true, raw_prediction, sample_weight, n_threads, gradient_out=gradient)
+        return gradient
 
     def gradient_hessian(
         self,
