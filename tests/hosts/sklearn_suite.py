@@ -34,7 +34,8 @@ class File:
         self.module, self.chosen, self.passed, self.kernels = module, chosen, passed, kernels
 
 
-SOFTMAX, PROBABILITIES, BINARY = "softmax", "probabilities", "binary"
+SOFTMAX, BINARY, PROBABILITIES = "softmax", "binary", "probabilities"
+KERNELS = {SOFTMAX: "cross_entropy", BINARY: "binary_cross_entropy", PROBABILITIES: "score_probabilities"}
 FILES = [
     File("sklearn._loss.tests.test_loss", "", 1, SOFTMAX, BINARY),
     File("sklearn.metrics.tests.test_classification", "log_loss", 1),
@@ -49,20 +50,16 @@ class Counter:
 
     def __init__(self) -> None:
         self.calls: collections.Counter[str] = collections.Counter()
-        softmax, binary = _core.cross_entropy, _core.binary_cross_entropy
+        for what, function in KERNELS.items():
+            if hasattr(_core, function):
+                setattr(_core, function, self.counted(getattr(_core, function), what))
 
-        def names(first: Any) -> str:
-            return SOFTMAX if first else PROBABILITIES
+    def counted(self, function: Callable[..., Any], what: str) -> Callable[..., Any]:
+        """The same function, whose calls that return are counted."""
 
-        _core.cross_entropy = self.counted(softmax, names)
-        _core.binary_cross_entropy = self.counted(binary, lambda _: BINARY)
-
-    def counted(self, function: Callable[..., Any], name: Callable[[Any], str]) -> Callable[..., Any]:
-        """The same function, counted by a name of its first argument."""
-
-        def call(first: Any, *args: Any, **options: Any) -> Any:
-            result = function(first, *args, **options)
-            self.calls[name(first)] += 1
+        def call(*args: Any, **options: Any) -> Any:
+            result = function(*args, **options)
+            self.calls[what] += 1
             return result
 
         return call
