@@ -37,11 +37,11 @@ class File:
 SOFTMAX, BINARY, PROBABILITIES = "softmax", "binary", "probabilities"
 KERNELS = {SOFTMAX: "cross_entropy", BINARY: "binary_cross_entropy", PROBABILITIES: "score_probabilities"}
 FILES = [
-    File("sklearn._loss.tests.test_loss", "", 1, SOFTMAX, BINARY),
-    File("sklearn.metrics.tests.test_classification", "log_loss", 1),
-    File("sklearn.metrics.tests.test_score_objects", "log_loss", 1),
-    File("sklearn.metrics.tests.test_common", "log_loss", 1),
-    File("sklearn.linear_model.tests.test_logistic", "", 1, SOFTMAX, BINARY),
+    File("sklearn._loss.tests.test_loss", "", 1800, SOFTMAX, BINARY),
+    File("sklearn.metrics.tests.test_classification", "log_loss", 18),
+    File("sklearn.metrics.tests.test_score_objects", "log_loss", 7),
+    File("sklearn.metrics.tests.test_common", "log_loss", 45),
+    File("sklearn.linear_model.tests.test_logistic", "", 100, SOFTMAX, BINARY),
 ]
 
 

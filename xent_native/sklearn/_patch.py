@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """scikit-learn's own estimators and log_loss on the kernels of this package, until that is undone.
 
-Objects are patched, not names: the methods of the two loss classes, and the functions inside of what log_loss
-and d2_log_loss_score are decorated with. So it makes no difference who imported these names, or when; estimators that are being fitted, and
-losses that exist already, change with them; and pickles hold what they always do.
+Objects are patched, not names: the methods of the two loss classes, and the functions inside of what log_loss and
+d2_log_loss_score are decorated with. So it makes no difference who imported these names, or when; estimators that are
+being fitted, and losses that exist already, change with them; and pickles hold what they always do.
 """
 
 from __future__ import annotations
