@@ -41,7 +41,7 @@ FILES = [
     File("sklearn.metrics.tests.test_classification", "log_loss", 18),
     File("sklearn.metrics.tests.test_score_objects", "log_loss", 7),
     File("sklearn.metrics.tests.test_common", "log_loss", 45),
-    File("sklearn.linear_model.tests.test_logistic", "", 100, SOFTMAX, BINARY),
+    File("sklearn.linear_model.tests.test_logistic", "", 290, SOFTMAX, BINARY),
 ]
 
 
