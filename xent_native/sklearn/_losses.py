@@ -238,7 +238,7 @@ class MultinomialLoss(MultinomialMethods, HalfMultinomialLoss):
     >>> X, y = load_wine(return_X_y=True)
     >>> ours = HistGradientBoostingClassifier(loss=MultinomialLoss(n_classes=3), max_iter=10).fit(X, y)
     >>> theirs = HistGradientBoostingClassifier(max_iter=10).fit(X, y)
-    >>> bool((ours.predict_proba(X) == theirs.predict_proba(X)).mean() > 0.9)
+    >>> bool(abs(ours.predict_proba(X) - theirs.predict_proba(X)).max() < 1e-14)
     True
     """
 
@@ -292,7 +292,7 @@ class BinomialLoss(BinomialMethods, HalfBinomialLoss):
     >>> X, y = load_breast_cancer(return_X_y=True)
     >>> model = HistGradientBoostingClassifier(loss=BinomialLoss(), max_iter=10).fit(X, y)
     >>> round(model.score(X, y), 2)
-    0.97
+    0.98
     """
 
     def __init__(self) -> None:
