@@ -35,6 +35,7 @@ LINES = {  # of each part
     "boosting": 5,
     "peers": 12,
     "training": 2,
+    "sklearn-losses": 2 * 2,  # with one thread and with all, if there are several
 }
 
 

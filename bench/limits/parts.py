@@ -14,6 +14,7 @@ from .memory import memory
 from .peers import peers
 from .scaling import scaling
 from .session import Session
+from .sklearn_losses import sklearn_losses
 from .training import training
 
 # Those with peers come last: their thread pools and allocators are not in the process before.
@@ -32,6 +33,7 @@ PARTS: dict[str, Callable[[Session], Iterator[Line]]] = {
     "boosting": boosting,
     "peers": peers,
     "training": training,
+    "sklearn-losses": sklearn_losses,
 }
 
 

@@ -57,6 +57,10 @@ THREADS_MEGABYTES = 0.5
 MEMORY = 2.0  # MB allocated by a call beside its result
 MEMORY_CLASSES = (10, 1000, 131072)
 
+# Gradient and Hessian as scikit-learn's boosting asks for them, times as fast as its own loss: (rows, classes).
+SKLEARN, SKLEARN_TIMES = ((100_000, 2), (100_000, 3), (100_000, 10), (20_000, 100)), 5.0
+SKLEARN_QUICK = ((64, 2), (64, 10))
+
 # Forward and backward of PyTorch's tensors, times as fast as PyTorch's own loss.
 TRAINING, TRAINING_TIMES = ((4096, 1000), (512, 32768)), 4.0
 TRAINING_QUICK = ((64, 10), (4, 300))

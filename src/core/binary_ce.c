@@ -81,7 +81,7 @@ static xn_status run_long_rows(xn_problem *p) {
         const xn_span span = xn_span_of(&l.plan, tile);
         xn_store_rows(&p->loss, &l.plan, span, losses + first_row(p, span));
     }
-    p->reduced = divisor == 0 || status != XN_OK ? 0 : xn_sum(losses, rows) / divisor;
+    p->reduced = divisor == 0 || p->without_loss || status != XN_OK ? 0 : xn_sum(losses, rows) / divisor;
     free(l.sums);
     return status;
 }

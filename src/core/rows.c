@@ -220,7 +220,7 @@ xn_status xn_run_rows(xn_problem *p, xn_kernel *kernel) {
     const xn_work work = {c.plan.jobs, c.plan.elements_per_job, c.n_threads, p->interrupted};
     const xn_status status = xn_run_jobs(work, run_job, &c);
     const double sum = status == XN_OK ? xn_sum(c.sums, c.plan.jobs) : 0;
-    p->reduced = divisor == 0 ? 0 : sum / divisor;
+    p->reduced = divisor == 0 || p->without_loss ? 0 : sum / divisor;
     free(c.scratch);
     free(many);
     return status;

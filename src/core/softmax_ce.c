@@ -78,7 +78,7 @@ static xn_status run_wide_rows(xn_problem *p, const xn_kernel_table *k) {
     if (!w.parts || !losses) status = XN_NO_MEMORY;
     for (int64_t row = 0; status == XN_OK && row < rows; row++)
         status = run_wide_row(&w, &plan, row, divisor == 0 ? 0 : 1 / divisor, losses + row);
-    p->reduced = divisor == 0 || status != XN_OK ? 0 : xn_sum(losses, rows) / divisor;
+    p->reduced = divisor == 0 || p->without_loss || status != XN_OK ? 0 : xn_sum(losses, rows) / divisor;
     free(losses);
     free(w.parts);
     return status;

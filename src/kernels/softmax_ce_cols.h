@@ -383,6 +383,8 @@ static inline void XN_T(cols_write_straight)(const xn_tile *t, XN_T(strip) strip
             curve[i] = steep == 0 ? 0 : square;
             slope[i] = weight == 0 ? 0 : some;
         }
+        __builtin_prefetch(grad + c * t->grad.cls + XN_T(COL_ROWS), 1);
+        __builtin_prefetch(hess + c * t->hess.cls + XN_T(COL_ROWS), 1);
         XN_T(narrow_lanes)(grad + c * t->grad.cls, slope);
         XN_T(narrow_lanes)(hess + c * t->hess.cls, curve);
     }

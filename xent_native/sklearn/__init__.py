@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Cross-entropy for scikit-learn: its gradient boosting, its own estimators and metrics, on the kernels of this package.
+"""Cross-entropy for scikit-learn: losses for its boosting, and its own estimators on the kernels of this package.
 
 Needs scikit-learn and SciPy, the extra ``sklearn``. They are imported when a name of this module is first used.
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """scikit-learn's own estimators and log_loss on the kernels of this package, until that is undone.
 
-Objects are patched, not names: the methods of the two loss classes, and the function inside of what log_loss is
-decorated with. So it makes no difference who imported these names, or when; estimators that are being fitted, and
-losses that exist already, change with them; and pickles hold what they always do.
+Objects are patched, not names: the methods of the two loss classes, and the functions inside of what log_loss and
+d2_log_loss_score are decorated with. So it makes no difference who imported these names, or when; estimators that are
+being fitted, and losses that exist already, change with them; and pickles hold what they always do.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from types import CellType, TracebackType
 from typing import Any
 
 import sklearn
+import sklearn.metrics
 from sklearn._loss.loss import HalfBinomialLoss, HalfMultinomialLoss
 
 from . import _losses
@@ -24,6 +25,8 @@ from . import _losses
 __all__ = ["patch_sklearn", "unpatch_sklearn"]
 
 VERSIONS = ("1.9",)  # of scikit-learn, whose own tests pass while it is patched: tests/hosts/sklearn_suite.py
+
+METRICS = ("log_loss", "d2_log_loss_score")
 
 _ABSENT = object()
 
@@ -74,7 +77,7 @@ def _cell_of_wrapped(wrapper: Any) -> CellType:
     )
 
 
-_inside: contextvars.ContextVar[bool] = contextvars.ContextVar("xent_native_inside_log_loss", default=False)
+_inside: contextvars.ContextVar[bool] = contextvars.ContextVar("xent_native_inside_a_metric", default=False)
 
 
 def _with_fallback(original: Callable[..., Any], replacement: Callable[..., Any]) -> Callable[..., Any]:
@@ -93,6 +96,11 @@ def _with_fallback(original: Callable[..., Any], replacement: Callable[..., Any]
     return function
 
 
+def has_metrics() -> bool:
+    """Whether this package has a log_loss of its own."""
+    return importlib.util.find_spec(f"{__package__}._metrics") is not None
+
+
 def _replacements() -> list[_Method | _Decorated]:
     found: list[_Method | _Decorated] = []
     for owner, classes in (
@@ -105,9 +113,9 @@ def _replacements() -> list[_Method | _Decorated]:
             for name, value in vars(own).items()
             if callable(value) and not name.startswith("_")
         ]
-    if importlib.util.find_spec(f"{__package__}._metrics"):
+    if has_metrics():
         metrics = importlib.import_module("._metrics", __package__)
-        found.append(_Decorated(sklearn.metrics.log_loss, metrics.log_loss))
+        found += [_Decorated(getattr(sklearn.metrics, name), getattr(metrics, name)) for name in METRICS]
     return found
 
 

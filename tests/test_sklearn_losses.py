@@ -1,0 +1,218 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""xent_native.sklearn's losses: scikit-learn's values in its dtypes and orders, and the same trees."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+
+pytest.importorskip("sklearn", minversion="1.9")
+
+from sklearn._loss.loss import HalfBinomialLoss, HalfMultinomialLoss
+from sklearn.datasets import load_breast_cancer, load_iris, load_wine
+from sklearn.ensemble import HistGradientBoostingClassifier
+
+from xent_native import _core
+from xent_native.sklearn import BinomialLoss, MultinomialLoss
+
+FLOATS = (np.float32, np.float64)
+CLASSES = 5
+PAIRS = {
+    "multinomial": (MultinomialLoss(CLASSES), HalfMultinomialLoss(n_classes=CLASSES)),
+    "binomial": (BinomialLoss(), HalfBinomialLoss()),
+}
+# Both sides compute in the dtype of the raw predictions, each within 4 units of its last place, and round once.
+UNITS = 8
+
+
+def problem(ours, dtype, rows=77, order="C", weighted=False):
+    rng = np.random.default_rng(7)
+    if ours.is_multiclass:
+        y, raw = rng.integers(0, CLASSES, rows), 3 * rng.normal(size=(rows, CLASSES))
+    else:
+        y, raw = rng.integers(0, 2, rows), 3 * rng.normal(size=rows)
+    weight = rng.random(rows) + 0.5 if weighted else None
+    return (
+        y.astype(dtype),
+        np.asarray(raw, dtype, order=order),
+        None if weight is None else weight.astype(dtype),
+    )
+
+
+def assert_same(got, wanted, computed):
+    """Equal but for the last places of the type that was computed in and of the one that holds it."""
+    assert got.dtype == wanted.dtype
+    assert got.shape == wanted.shape
+    unit = max(np.finfo(computed).eps, np.finfo(got.dtype).eps)
+    np.testing.assert_allclose(got, wanted, rtol=UNITS * unit, atol=UNITS * unit)
+
+
+@pytest.mark.parametrize("kind", PAIRS)
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("out", FLOATS)
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_all_methods_give_scikit_learns_values(kind, dtype, out, order, weighted):
+    ours, theirs = PAIRS[kind]
+    y, raw, weight = problem(ours, dtype, order=order, weighted=weighted)
+    names = {
+        "loss": ("loss_out",),
+        "gradient": ("gradient_out",),
+        "loss_gradient": ("loss_out", "gradient_out"),
+        "gradient_hessian": ("gradient_out", "hessian_out"),
+    }
+    if ours.is_multiclass:
+        names["gradient_proba"] = ("gradient_out", "proba_out")
+    for method, outputs in names.items():
+        shapes = [raw.shape[:1] if name == "loss_out" else raw.shape for name in outputs]
+        buffers = {n: np.full(s, np.nan, out, order=order) for n, s in zip(outputs, shapes, strict=True)}
+        wanted = getattr(theirs, method)(y, raw, weight, **{n: b.copy("K") for n, b in buffers.items()})
+        got = getattr(ours, method)(y, raw, weight, **buffers)
+        for one, other, buffer in zip(
+            _each(got),
+            _each(wanted),
+            buffers.values(),
+            strict=True,
+        ):
+            assert one is buffer
+            assert_same(one, other, dtype)
+
+
+def _each(result):
+    return result if isinstance(result, tuple) else (result,)
+
+
+@pytest.mark.parametrize("kind", PAIRS)
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_new_arrays_have_scikit_learns_dtypes_and_order(kind, dtype):
+    ours, theirs = PAIRS[kind]
+    y, raw, _ = problem(ours, dtype, order="F")
+    other = np.empty_like(raw, dtype=FLOATS[dtype is np.float32])
+    calls = [
+        ("loss", {}), ("gradient", {}), ("loss_gradient", {}), ("gradient_hessian", {}),
+        ("loss_gradient", {"gradient_out": other}), ("gradient_hessian", {"hessian_out": other}),
+        ("loss_gradient", {"loss_out": other if other.ndim == 1 else other[:, 0].copy()}),
+    ]  # fmt: skip
+    for method, options in calls:
+        got, wanted = (_each(getattr(loss, method)(y, raw, **options)) for loss in (ours, theirs))
+        assert [a.dtype for a in got] == [a.dtype for a in wanted]
+        assert [a.flags.f_contiguous for a in got] == [a.flags.f_contiguous for a in wanted]
+    assert ours(y, raw) == pytest.approx(theirs(y, raw), rel=float(UNITS * np.finfo(dtype).eps))
+    assert_same(ours.predict_proba(raw), theirs.predict_proba(raw), dtype)
+    assert ours.fit_intercept_only(y) == pytest.approx(theirs.fit_intercept_only(y))
+    assert ours.predict_proba(raw.astype(np.longdouble)).dtype == np.longdouble
+
+
+def test_a_column_of_raw_predictions_is_taken_as_scikit_learn_takes_it():
+    y, raw, _ = problem(BinomialLoss(), np.float64)
+    gradient, hessian = np.empty((2, len(y), 1), np.float32)
+    one, two = BinomialLoss().gradient_hessian(y, raw[:, None], gradient_out=gradient, hessian_out=hessian)
+    assert one.shape == two.shape == y.shape
+    assert np.shares_memory(one, gradient)
+    assert np.shares_memory(two, hessian)
+    np.testing.assert_array_equal(gradient[:, 0], BinomialLoss().gradient(y, raw).astype(np.float32))
+
+
+def test_boostings_arrays_are_not_copied(monkeypatch):
+    """float64 in and float32 out, both in F order, reach the core as they are."""
+    seen = []
+    softmax, binary = _core.cross_entropy, _core.binary_cross_entropy
+    monkeypatch.setattr(_core, "cross_entropy", lambda *a: (seen.append(a), softmax(*a))[1])
+    monkeypatch.setattr(_core, "binary_cross_entropy", lambda *a: (seen.append(a), binary(*a))[1])
+    for ours, _ in PAIRS.values():
+        y, raw, _ = problem(ours, np.float64, order="F")
+        gradient, hessian = ours.init_gradient_and_hessian(len(y), dtype=np.float32)
+        ours.gradient_hessian(y, raw, gradient_out=gradient, hessian_out=hessian)
+        passed = [a for a in seen.pop() if isinstance(a, np.ndarray)]
+        for array in (y, raw, gradient, hessian):
+            assert any(np.shares_memory(array, one) for one in passed)
+        assert len(passed) == 4
+
+
+@pytest.mark.parametrize(
+    ("load", "loss"),
+    [(load_iris, MultinomialLoss(3)), (load_wine, MultinomialLoss(3)), (load_breast_cancer, BinomialLoss())],
+)
+def test_boosting_grows_the_same_trees(load, loss):
+    X, y = load(return_X_y=True)
+    options = {"max_iter": 4, "random_state": 0, "early_stopping": True}
+    theirs = HistGradientBoostingClassifier(**options).fit(X, y)
+    ours = HistGradientBoostingClassifier(loss=loss, **options).fit(X, y)
+    for one, other in zip(ours._predictors, theirs._predictors, strict=True):
+        for tree, twin in zip(one, other, strict=True):
+            np.testing.assert_array_equal(tree.nodes, twin.nodes)
+    np.testing.assert_allclose(ours.predict_proba(X), theirs.predict_proba(X), rtol=1e-14)
+    np.testing.assert_allclose(ours.train_score_, theirs.train_score_, rtol=1e-14)
+    again = pickle.loads(pickle.dumps(ours))
+    np.testing.assert_array_equal(again.predict_proba(X), ours.predict_proba(X))
+
+
+def test_losses_can_be_copied():
+    loss = copy.deepcopy(MultinomialLoss(4))
+    assert type(loss) is MultinomialLoss
+    assert loss.n_classes == 4
+
+
+@pytest.mark.parametrize("bad", [-1.0, 3.0, 0.5, np.nan, np.inf, -0.5, 2.0**40])
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_a_label_that_is_none_is_named_and_nothing_is_written(bad, dtype):
+    y, raw = np.array([0, 1, bad, 2, bad], dtype), np.zeros((5, 3), dtype)
+    gradient = np.full((5, 3), 7, np.float32)
+    with pytest.raises(IndexError, match=r"y_true must hold whole numbers in \[0, 3\); got .* at index 2"):
+        MultinomialLoss(3).gradient(y, raw, gradient_out=gradient)
+    assert (gradient == 7).all()
+
+
+def test_what_does_not_fit_is_refused():
+    y, raw, _ = problem(MultinomialLoss(CLASSES), np.float64)
+    loss = MultinomialLoss(CLASSES)
+    narrow = np.empty_like(raw, dtype=np.float32)
+    with pytest.raises(
+        TypeError, match="raw_prediction must be a NumPy array of float32 or float64; got list"
+    ):
+        loss.loss(y, [[0.0]], loss_out=y.copy())
+    with pytest.raises(
+        TypeError, match=r"raw_prediction must be a NumPy array of float32 .* got dtype int64"
+    ):
+        loss.gradient(y, raw.astype(int))
+    with pytest.raises(ValueError, match=r"raw_prediction must have shape \(n_samples, n_classes\)"):
+        loss.gradient(y, raw[:, 0])
+    with pytest.raises(
+        ValueError, match=r"y_true must have shape \(77,\), one value per sample; got \(76,\)"
+    ):
+        loss.gradient(y[1:], raw)
+    with pytest.raises(ValueError, match="gradient_out and hessian_out must have the same dtype"):
+        loss.gradient_hessian(y, raw, gradient_out=raw.copy(), hessian_out=narrow)
+    with pytest.raises(ValueError, match="gradient_out must not overlap hessian_out"):
+        loss.gradient_hessian(y, raw, gradient_out=narrow, hessian_out=narrow)
+    with pytest.raises(ValueError, match="n_threads must be an integer of at least 1; got 0"):
+        loss.gradient(y, raw, n_threads=0)
+    with pytest.raises(ValueError, match="n_classes must be at least 2; got 1"):
+        MultinomialLoss(1)
+    with pytest.raises(TypeError, match="n_classes must be an integer; got '3'"):
+        MultinomialLoss("3")
+    with pytest.raises(ValueError, match="y_true must hold labels below n_classes=2"):
+        HistGradientBoostingClassifier(loss=MultinomialLoss(2), max_iter=1).fit(*load_iris(return_X_y=True))
+
+
+def test_the_gradient_may_take_the_place_of_the_raw_predictions():
+    for ours, _ in PAIRS.values():
+        y, raw, _ = problem(ours, np.float64)
+        wanted = ours.gradient(y, raw)
+        assert ours.gradient(y, raw, gradient_out=raw) is raw
+        np.testing.assert_array_equal(raw, wanted)
+
+
+def test_arrays_that_c_cannot_walk_are_copied_both_ways():
+    ours = MultinomialLoss(CLASSES)
+    y, raw, _ = problem(ours, np.float64)
+    bytes_ = np.zeros(raw.nbytes + 1, np.uint8)
+    crooked = bytes_[1:].view(np.float64).reshape(raw.shape)
+    crooked[...] = raw
+    np.testing.assert_array_equal(ours.gradient(y, crooked), ours.gradient(y, raw))
+    out = np.zeros(raw.size * 4 + 1, np.uint8)[1:].view(np.float32).reshape(raw.shape)
+    assert ours.gradient(y, raw, gradient_out=out) is out
+    np.testing.assert_array_equal(out, ours.gradient(y, raw).astype(np.float32))
