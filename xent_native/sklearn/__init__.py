@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Cross-entropy for scikit-learn: metrics and an estimator with its conventions, on the kernels of this package.
+
+Needs scikit-learn and SciPy, the extra ``sklearn``. They are imported when a name of this module is first used.
+
+>>> from xent_native.sklearn import log_loss
+>>> round(log_loss(["spam", "ham", "ham", "spam"], [[0.1, 0.9], [0.9, 0.1], [0.8, 0.2], [0.35, 0.65]]), 5)
+0.21616
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ._metrics import d2_log_loss_score, log_loss
+    from ._softmax_regression import SoftmaxRegression
+
+__all__ = ["SoftmaxRegression", "d2_log_loss_score", "log_loss"]
+
+_HOMES = {
+    "SoftmaxRegression": "_softmax_regression",
+    "d2_log_loss_score": "_metrics",
+    "log_loss": "_metrics",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """A public name, when it is first asked for."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        module = importlib.import_module(f".{_HOMES[name]}", __name__)
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] not in ("sklearn", "scipy"):
+            raise
+        raise ModuleNotFoundError(
+            f"{__name__}.{name} needs {error.name}: pip install 'xent-native[sklearn]'", name=error.name
+        ) from error
+    globals()[name] = value = getattr(module, name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
