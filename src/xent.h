@@ -128,7 +128,7 @@ typedef struct {
 
     /* Results. */
     double reduced; /* of the losses, as `reduction` says; their sum for XN_NONE */
-    xn_seen seen;   /* with as_given */
+    xn_seen seen; /* with as_given */
     int64_t bad_row; /* XN_BAD_LABEL: the first such row, and what it holds, */
     int64_t bad_label; /* to be read as uint64_t if the labels are */
 } xn_problem;

@@ -74,8 +74,8 @@ typedef struct {
     void *scratch;              /* of this thread, for exponentials between two visits of a row, or NULL */
     int64_t scratch_bytes;
     xn_part *part;              /* softmax_ce_scan and softmax_ce_write: sums of the segment, of the row */
-    xn_sight *sight;            /* prob_ce: not NULL takes probabilities as they are, not divided by their sum; no grad */
-    int64_t from, to;           /* softmax_ce_scan and softmax_ce_write: the segment's classes */
+    xn_sight *sight; /* prob_ce: not NULL takes probabilities as they are, not divided by their sum; no grad */
+    int64_t from, to; /* softmax_ce_scan and softmax_ce_write: the segment's classes */
     int (*stops)(struct xn_worker *, int64_t elements); /* see xn_stops; NULL: never */
     struct xn_worker *worker;
 } xn_tile;

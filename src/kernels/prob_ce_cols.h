@@ -17,10 +17,10 @@ static inline XN_T(clip) XN_T(prob_clip)(const XN_T(prob_cols) *s, int64_t r) {
     return (XN_T(clip)){s->low[r], s->high[r], s->whole[r], s->whole_low[r], s->inverse[r]};
 }
 
-/* Adds a group of n classes to the sums of its rows, which begin at row r of the strip, and with `seeing`, a constant to
- * the callers, to their extremes. */
+/* Adds a group of n classes to the sums of its rows, which begin at row r of the strip, and with `seeing`, a constant
+ * to the callers, to their extremes. */
 XN_INLINE void XN_T(prob_cols_sum)(int seeing, const xn_tile *t, XN_T(strip) strip, XN_T(prob_cols) *s, int64_t r,
-                                       const real *group, int64_t from, int64_t n) {
+                                   const real *group, int64_t from, int64_t n) {
     double sum[XN_LANES], error[XN_LANES];
     real least[XN_LANES], most[XN_LANES];
     memcpy(least, s->least + r, sizeof least);
@@ -69,8 +69,7 @@ XN_INLINE void XN_T(prob_cols_dot)(int slopes, const xn_tile *t, XN_T(strip) str
 /* Where the rows' probabilities are clipped. */
 static inline void XN_T(prob_cols_clip)(const xn_tile *t, XN_T(strip) strip, XN_T(prob_cols) *s) {
 #pragma omp simd
-    for (int64_t r = 0; r < strip.padded; r++)
-        s->sum[r] = XN_T(finite_sum)(XN_T(added)(s->sum[r], s->sum_error[r]));
+    for (int64_t r = 0; r < strip.padded; r++) s->sum[r] = XN_T(finite_sum)(XN_T(added)(s->sum[r], s->sum_error[r]));
     if (t->sight) {
         for (int64_t r = 0; r < strip.rows; r++) XN_T(see)(t->sight, s->least[r], s->most[r], s->sum[r]);
         for (int64_t r = 0; r < strip.padded; r++) s->sum[r] = 1;

@@ -99,7 +99,12 @@ def log_loss(
     if total is None:
         return float(
             their_log_loss(
-                y_true, y_proba, normalize=normalize, sample_weight=sample_weight, labels=labels, y_pred=y_pred
+                y_true,
+                y_proba,
+                normalize=normalize,
+                sample_weight=sample_weight,
+                labels=labels,
+                y_pred=y_pred,
             )
         )
     return total
@@ -151,7 +156,9 @@ def d2_log_loss_score(
     null = 0.0 if total is None or case is None else _loss_of_frequencies(case)
     if total is None or null == 0.0:
         return float(
-            their_d2_log_loss_score(y_true, y_proba, sample_weight=sample_weight, labels=labels, y_pred=y_pred)
+            their_d2_log_loss_score(
+                y_true, y_proba, sample_weight=sample_weight, labels=labels, y_pred=y_pred
+            )
         )
     return 1.0 - total / null
 
