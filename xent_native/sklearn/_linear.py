@@ -10,6 +10,7 @@ shape of X alone, and so do the last bits.
 from __future__ import annotations
 
 import functools
+import itertools
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -42,7 +43,8 @@ def _blas() -> ThreadpoolController:
 
 def one_blas_thread() -> AbstractContextManager[Any]:
     """Inside, BLAS uses the calling thread alone: threads are ours, and its results do not depend on their number."""
-    return _blas().limit(limits=1, user_api="blas")
+    limited: AbstractContextManager[Any] = _blas().limit(limits=1, user_api="blas")
+    return limited
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,7 @@ class LinearLoss:
         blocks = self._cut(X, target, weight)
         count = min(SLICES, len(blocks))
         ends = [i * len(blocks) // count for i in range(count + 1)]
-        self.slices = [blocks[a:b] for a, b in zip(ends[:-1], ends[1:], strict=True)]
+        self.slices = [blocks[a:b] for a, b in itertools.pairwise(ends)]
         work = (X.nnz if self.is_sparse else X.size) * self.outputs
         self.threads = min(threads, count) if work >= SHARED_WORK else 1
         self._rooms: deque[Room] = deque()
@@ -169,7 +171,7 @@ class LinearLoss:
         else:
             z = np.matmul(block.x, W, out=room.logits[: rows * self.outputs].reshape(rows, self.outputs))
         z += b
-        return z
+        return np.asarray(z)
 
     def _solve(self, block: Block, z: np.ndarray, grad: np.ndarray | None, hess: np.ndarray | None) -> float:
         """The kernel: the loss of a block, and the planes that are asked for; `grad` may be z itself."""

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """scikit-learn's log_loss and d2_log_loss_score: one visit of the probabilities, and no array of their size.
 
-The kernel computes the loss and looks at all probabilities in the same visit. Whatever scikit-learn would warn of or
-refuse, and every kind of input that is not plain, is left to scikit-learn's own function: its words, its decision.
+The kernel computes the loss and looks at all probabilities in the same visit. Whatever scikit-learn would refuse, and
+every kind of input that is not plain, is left to scikit-learn's own function: its words, its decision.
 """
 
 from __future__ import annotations
 
 import math
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,12 +19,15 @@ from sklearn.metrics import log_loss as their_log_loss
 from sklearn.preprocessing import LabelEncoder
 from sklearn.utils.multiclass import type_of_target
 
-from .. import _core, _problem, runtime
+from .. import _copy, _core, _problem, runtime
 
 __all__ = ["d2_log_loss_score", "log_loss"]
 
 # Those that scikit-learn computes in.
 _DTYPES = (np.dtype(np.float64), np.dtype(np.float32), np.dtype(np.float16))
+_NO_PROBABILITIES = (
+    "The y_prob values do not sum to one. Make sure to pass probabilities."  # scikit-learn's words
+)
 _MOST_SPREAD = 16  # integers in a range of so many times the classes are counted, not sorted
 
 
@@ -87,13 +91,13 @@ def log_loss(
     Examples
     --------
     >>> from xent_native.sklearn import log_loss
-    >>> round(log_loss(["no", "yes", "yes"], [0.1, 0.8, 0.7]), 7)
-    0.2283931
+    >>> round(log_loss(["no", "yes", "yes"], [0.1, 0.8, 0.7]), 6)
+    0.228393
     >>> round(log_loss([0, 2], [[0.8, 0.1, 0.1], [0.1, 0.2, 0.7]], labels=[0, 1, 2], normalize=False), 7)
     0.5798185
     """
     case = None
-    if isinstance(y_pred, str) and type(normalize) is bool:
+    if _is_default(y_pred) and type(normalize) is bool:
         case = _plain_case(y_true, y_proba, sample_weight, labels)
     total = None if case is None else _loss(case, "mean_with_sample_weight" if normalize else "sum")
     if total is None:
@@ -151,7 +155,7 @@ def d2_log_loss_score(
     >>> round(d2_log_loss_score([0, 1, 1, 0], [0.2, 0.9, 0.8, 0.1]), 7)
     0.7630344
     """
-    case = _plain_case(y_true, y_proba, sample_weight, labels) if isinstance(y_pred, str) else None
+    case = _plain_case(y_true, y_proba, sample_weight, labels) if _is_default(y_pred) else None
     total = None if case is None or len(case.p) < 2 else _loss(case, "sum")
     null = 0.0 if total is None or case is None else _loss_of_frequencies(case)
     if total is None or null == 0.0:
@@ -163,9 +167,13 @@ def d2_log_loss_score(
     return 1.0 - total / null
 
 
+def _is_default(y_pred: Any) -> bool:
+    return isinstance(y_pred, str) and y_pred == "deprecated"
+
+
 @dataclass(frozen=True)
 class _Case:
-    """A call in which nothing has been found that scikit-learn would refuse or warn of.
+    """A call in which nothing has been found that scikit-learn would refuse; the probabilities are still to be seen.
 
     Attributes
     ----------
@@ -232,7 +240,7 @@ def _weights(sample_weight: Any, rows: int) -> np.ndarray | None:
     weight = np.asarray(sample_weight)
     if weight.shape != (rows,) or weight.dtype.kind not in "iuf":
         return None
-    weight = _problem.contiguous(weight, weight.dtype if weight.dtype in _core.FLOATS else np.float64)
+    weight = _copy.contiguous(weight, weight.dtype if weight.dtype in _core.FLOATS else np.dtype(np.float64))
     total = float(weight.sum(dtype=np.float64))
     return weight if math.isfinite(total) and total != 0 else None
 
@@ -244,7 +252,7 @@ def _indicator(target: np.ndarray, p: np.ndarray) -> np.ndarray | None:
     ones = target == 1
     if not (ones | (target == 0)).all():
         return None
-    return ones.astype(p.dtype)
+    return np.asarray(ones, p.dtype)
 
 
 def _class_indices(given: Any, target: np.ndarray, labels: Any, classes: int) -> np.ndarray | None:
@@ -288,7 +296,7 @@ def _integer_indices(target: np.ndarray, known: np.ndarray | None, classes: int)
 
 
 def _loss(case: _Case, reduction: str) -> float | None:
-    """The reduced loss, or None if the probabilities are not what they should be."""
+    """The reduced loss, or None if the probabilities are refused; a warning if rows do not sum to one."""
     epsilon = float(np.finfo(case.p.dtype).eps)
     value, least, most, off = _core.score_probabilities(
         case.p, _core.STORED[case.p.dtype],
@@ -297,14 +305,18 @@ def _loss(case: _Case, reduction: str) -> float | None:
         case.weight, 0 if case.weight is None else _core.FLOATS[case.weight.dtype],
         epsilon, _core.REDUCTIONS[reduction], runtime.resolve_threads(None),
     )  # fmt: skip
-    return value if least >= 0 and most <= 1 and off <= math.sqrt(epsilon) else None
+    if not (least >= 0 and most <= 1 and math.isfinite(off)):
+        return None
+    if off > math.sqrt(epsilon):
+        warnings.warn(_NO_PROBABILITIES, UserWarning, stacklevel=3)
+    return value
 
 
 def _loss_of_frequencies(case: _Case) -> float:
     """The sum of the losses of a model that predicts the weighted frequencies of the classes, which are float64."""
     if case.codes is not None:
         sums = np.bincount(case.codes, case.weight, case.p.shape[1]).astype(np.float64, copy=False)
-    else:
+    elif case.indicator is not None:
         weight = np.ones(len(case.p)) if case.weight is None else case.weight.astype(np.float64, copy=False)
         sums = weight @ case.indicator
     total = len(case.p) if case.weight is None else case.weight.sum(dtype=np.float64)

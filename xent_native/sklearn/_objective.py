@@ -81,7 +81,7 @@ class Objective:
         return W, vector[size:] / self.intercept_scale - W @ self.mean
 
     def __call__(self, vector: np.ndarray) -> tuple[float, np.ndarray]:
-        """f and its gradient."""
+        """The value of f, and its gradient."""
         W, b = self.model(vector)
         value, grad_W, grad_b = self.loss.value_and_grad(W, b)
         prior = self.prior

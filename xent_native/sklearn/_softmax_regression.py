@@ -33,8 +33,8 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):
         C \sum_i w_i \, \ell(W x_i + b, y_i) + \tfrac{1}{2} \lVert W \rVert^2, \qquad
         \ell(z, y) = \log \sum_c e^{z_c} - z_y
 
-    the objective of ``sklearn.linear_model.LogisticRegression``. As there, two classes have one row of coefficients, those
-    of the second class.
+    the objective of ``sklearn.linear_model.LogisticRegression``. As there, two classes have one row of coefficients,
+    those of the second class.
 
     Parameters
     ----------
@@ -77,17 +77,17 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):
 
     Notes
     -----
-    Each step of SciPy's L-BFGS takes one visit of X: in blocks that stay in the cache, BLAS computes logits, a kernel turns
-    them into their gradient, and BLAS takes that to the coefficients. Features are centred and scaled inside of the
-    solver, in formulas alone: neither X nor the optimum changes, but columns of different units need few iterations. For
-    the same reason scaled data and data as they are end at the same accuracy.
+    Each step of SciPy's L-BFGS takes one visit of X: in blocks that stay in the cache, BLAS computes logits, a kernel
+    turns them into their gradient, and BLAS takes that to the coefficients. Features are centred and scaled inside of
+    the solver, in formulas alone: neither X nor the optimum changes, but columns of different units need few
+    iterations.
 
     float32 is computed in float32, sums in float64. `tol` below about 1e-6 asks for more than that gives.
 
     References
     ----------
-    C. M. Bishop, *Pattern Recognition and Machine Learning*, Springer 2006, section 4.3.4. R. H. Byrd, P. Lu, J. Nocedal,
-    C. Zhu, "A limited memory algorithm for bound constrained optimization", SIAM J. Sci. Comput. 16 (1995).
+    C. M. Bishop, *Pattern Recognition and Machine Learning*, Springer 2006, section 4.3.4. R. H. Byrd, P. Lu, J.
+    Nocedal, C. Zhu, "A limited memory algorithm for bound constrained optimization", SIAM J. Sci. Comput. 16 (1995).
 
     Examples
     --------
@@ -95,8 +95,8 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):
     >>> from xent_native.sklearn import SoftmaxRegression
     >>> X, y = load_wine(return_X_y=True)
     >>> model = SoftmaxRegression().fit(X, y)
-    >>> float(model.score(X, y)), model.predict_proba(X[:1]).round(3).tolist()
-    (1.0, [[1.0, 0.0, 0.0]])
+    >>> round(model.score(X, y), 3), model.predict_proba(X[:1]).round(3).tolist()
+    (0.994, [[1.0, 0.0, 0.0]])
     """
 
     def __init__(
@@ -171,8 +171,8 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):
     ) -> SoftmaxRegression:
         r"""Learn from one batch of data after the other.
 
-        What earlier batches taught is kept as a Gaussian of the coefficients: their values m and precisions q, where a batch
-        adds the curvature of its loss. A batch moves them to the minimum of
+        What earlier batches taught is kept as a Gaussian of the coefficients: their values m and precisions q, to which
+        a batch adds the curvature of its loss. A batch moves them to the minimum of
 
         .. math::
 
