@@ -36,7 +36,10 @@ def outcome(function, *args, **kwargs):
 
 def assert_same(name, *args, resolution=None, **kwargs):
     """Ours as theirs; values within what rounding in their dtype allows."""
-    expected, found = outcome(getattr(theirs, name), *args, **kwargs), outcome(getattr(ours, name), *args, **kwargs)
+    expected, found = (
+        outcome(getattr(theirs, name), *args, **kwargs),
+        outcome(getattr(ours, name), *args, **kwargs),
+    )
     assert found[0] == expected[0]
     assert found[2] == expected[2]
     if expected[0] != "value":
@@ -251,10 +254,17 @@ def test_array_api(name, rng):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_signatures(name):
-    assert str(inspect.signature(getattr(theirs, name))).replace("'", "") == ", ".join(
-        part.split(":")[0].strip() + ("=" + part.split("= ")[1] if "= " in part else "")
-        for part in str(inspect.signature(getattr(ours, name))).split(" -> ")[0].replace("'", "")[:-1].split(", ")
-    ) + ")"
+    assert (
+        str(inspect.signature(getattr(theirs, name))).replace("'", "")
+        == ", ".join(
+            part.split(":")[0].strip() + ("=" + part.split("= ")[1] if "= " in part else "")
+            for part in str(inspect.signature(getattr(ours, name)))
+            .split(" -> ")[0]
+            .replace("'", "")[:-1]
+            .split(", ")
+        )
+        + ")"
+    )
     assert pickle.loads(pickle.dumps(getattr(ours, name))) is getattr(ours, name)
 
 
@@ -264,7 +274,9 @@ def test_scorers(rng):
     scores = [
         cross_val_score(
             LogisticRegression(), X, y,
-            scoring=make_scorer(each.log_loss, response_method="predict_proba", greater_is_better=False, labels=list("abc")),
+            scoring=make_scorer(
+                each.log_loss, response_method="predict_proba", greater_is_better=False, labels=list("abc")
+            ),
         )
         for each in (ours, theirs)
     ]  # fmt: skip

@@ -194,26 +194,27 @@ class _Case:
 def _plain_case(y_true: Any, y_proba: Any, sample_weight: Any, labels: Any) -> _Case | None:
     """The arguments of a call, if they are all plain. Never an exception: what raises here is not plain."""
     try:
-        if type(y_proba) is not np.ndarray and get_config()["array_api_dispatch"]:
-            return None
-        p = _probabilities(y_proba)
-        if p is None:
-            return None
-        weight = None
-        if sample_weight is not None:
-            weight = _weights(sample_weight, len(p))
-            if weight is None:
-                return None
-        target = y_true if type(y_true) is np.ndarray else np.asarray(y_true)
-        if len(target) != len(p):
-            return None
-        if target.ndim == 2:
-            indicator = _indicator(target, p) if labels is None else None
-            return None if indicator is None else _Case(p, None, indicator, weight)
-        codes = _class_indices(y_true, target, labels, p.shape[1])
-        return None if codes is None else _Case(p, codes, None, weight)
+        with np.errstate(all="ignore"):  # scikit-learn warns of its own conversions
+            return _looked_at(y_true, y_proba, sample_weight, labels)
     except Exception:  # scikit-learn says what is wrong, if anything is
         return None
+
+
+def _looked_at(y_true: Any, y_proba: Any, sample_weight: Any, labels: Any) -> _Case | None:
+    if type(y_proba) is not np.ndarray and get_config()["array_api_dispatch"]:
+        return None
+    p = _probabilities(y_proba)
+    if p is None:
+        return None
+    weight = None if sample_weight is None else _weights(sample_weight, len(p))
+    target = y_true if type(y_true) is np.ndarray else np.asarray(y_true)
+    if len(target) != len(p) or (sample_weight is not None and weight is None):
+        return None
+    if target.ndim == 2:
+        indicator = _indicator(target, p) if labels is None else None
+        return None if indicator is None else _Case(p, None, indicator, weight)
+    codes = _class_indices(y_true, target, labels, p.shape[1])
+    return None if codes is None else _Case(p, codes, None, weight)
 
 
 def _probabilities(y_proba: Any) -> np.ndarray | None:
