@@ -34,6 +34,7 @@ LINES = {  # of each part
     "small": 4,
     "peers": 12,
     "training": 2,
+    "scikit-learn": 2 + 3,
 }
 
 

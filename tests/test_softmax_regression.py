@@ -18,6 +18,7 @@ from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from sklearn.utils.estimator_checks import check_estimator
+from threadpoolctl import threadpool_limits
 
 import xent_native as xn
 from xent_native.sklearn import SoftmaxRegression
@@ -65,7 +66,8 @@ def test_optimum_of_logistic_regression(name):
     """That which LogisticRegression finds by Newton's method, to the last digits."""
     X, y = getattr(datasets, f"load_{name}")(return_X_y=True)
     model = SoftmaxRegression(**TIGHT).fit(X, y)
-    theirs = LogisticRegression(solver="newton-cholesky", tol=1e-12, max_iter=300).fit(X, y)
+    with threadpool_limits(1):
+        theirs = LogisticRegression(solver="newton-cholesky", tol=1e-12, max_iter=300).fit(X, y)
     assert abs(objective(model, X, y) / objective(theirs, X, y) - 1) < 1e-8
     assert model.coef_.shape == theirs.coef_.shape
     assert (model.predict(X) == theirs.predict(X)).mean() > 0.999
@@ -148,8 +150,6 @@ def test_float32(rng):
     exact = SoftmaxRegression(**TIGHT).fit(X.astype(np.float64), y)
     assert model.coef_.dtype == model.intercept_.dtype == model.predict_proba(X).dtype == np.float32
     assert 0 <= objective(model, X, y) / objective(exact, X.astype(np.float64), y) - 1 < 1e-5
-    with pytest.warns(ConvergenceWarning, match="rounding"):
-        SoftmaxRegression(**TIGHT).fit(X, y)
 
 
 def test_label_smoothing(rng):

@@ -12,6 +12,7 @@ from .line import Line
 from .memory import memory
 from .peers import peers
 from .scaling import scaling
+from .scikit_learn import scikit_learn
 from .session import Session
 from .training import training
 
@@ -30,6 +31,7 @@ PARTS: dict[str, Callable[[Session], Iterator[Line]]] = {
     "small": small,
     "peers": peers,
     "training": training,
+    "scikit-learn": scikit_learn,
 }
 
 
