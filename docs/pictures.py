@@ -25,6 +25,7 @@ ITERATIONS = (1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 70, 100, 150, 200, 300, 500)
 
 
 def objective(model, X, y) -> float:
+    """What both classes minimise, with C = 1."""
     return log_loss(y, model.predict_proba(X), normalize=False) + 0.5 * float((model.coef_**2).sum())
 
 
@@ -35,8 +36,14 @@ def convergence() -> None:
     figure, axes = plt.subplots(figsize=(6, 3.6), layout="constrained")
     for kind, name in ((LogisticRegression, "LogisticRegression"), (SoftmaxRegression, "SoftmaxRegression")):
         fits = [kind(max_iter=n, tol=1e-9).fit(X, y) for n in ITERATIONS]
-        axes.loglog(ITERATIONS, [max(objective(fit, X, y) / best - 1, 1e-10) for fit in fits], "o-", label=name)
-    axes.set(xlabel="iterations (max_iter)", ylabel="objective / optimum - 1", title="Breast cancer, data as they are")
+        axes.loglog(
+            ITERATIONS, [max(objective(fit, X, y) / best - 1, 1e-10) for fit in fits], "o-", label=name
+        )
+    axes.set(
+        xlabel="iterations (max_iter)",
+        ylabel="objective / optimum - 1",
+        title="Breast cancer, data as they are",
+    )
     axes.legend()
     save(figure, "convergence")
 
@@ -58,7 +65,9 @@ def calibration() -> None:
         bins = np.array_split(np.arange(len(order)), 8)
         loss = log_loss(y[500:], p)
         label = f"{name}: log loss {loss:.2f}"
-        axes.plot([p.max(axis=1)[order][b].mean() for b in bins], [right[b].mean() for b in bins], "o-", label=label)
+        axes.plot(
+            [p.max(axis=1)[order][b].mean() for b in bins], [right[b].mean() for b in bins], "o-", label=label
+        )
     axes.set(xlabel="probability of the most likely class", ylabel="how often it is right", title="Digits")
     axes.legend(fontsize="small")
     save(figure, "calibration")
