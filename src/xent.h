@@ -86,6 +86,12 @@ typedef struct {
     int64_t outer, inner;
 } xn_row_array;
 
+/* What probabilities are, those of rows that count nothing included. */
+typedef struct {
+    double least, most; /* NaN aside; INFINITY and -INFINITY if there are none */
+    double off;         /* largest distance of a row's sum from 1; INFINITY if one is not finite */
+} xn_seen;
+
 /* One integer per row. */
 typedef struct {
     const void *data;
@@ -124,6 +130,8 @@ typedef struct {
     double epsilon; /* in [0, 1/2): probabilities, where they are the input, are clipped to [epsilon, 1 - epsilon];
                      * XN_KL: to [epsilon, 1], as are its targets */
     xn_binary binary; /* xn_binary_ce alone reads this */
+    int as_given; /* xn_prob_ce alone reads this: probabilities are not divided by their sum, and `seen` says what they
+                   * are. No gradient */
     xn_reduction reduction;
     int without_loss; /* the losses are not computed, and `reduced` is 0: loss and binary.each are not wanted */
 
@@ -145,6 +153,7 @@ typedef struct {
 
     /* Results. */
     double reduced; /* of the losses, as `reduction` says; their sum for XN_NONE */
+    xn_seen seen; /* with as_given */
     int64_t bad_row; /* XN_BAD_LABEL: the first such row, and what it holds, */
     int64_t bad_label; /* to be read as uint64_t if the labels are */
 } xn_problem;
@@ -152,7 +161,7 @@ typedef struct {
 /* Softmax cross-entropy from logits, and softmax, log-softmax and log-sum-exp. */
 xn_status xn_softmax_ce(xn_problem *problem);
 
-/* Cross-entropy from probabilities; outputs are loss and grad. */
+/* Cross-entropy from probabilities; outputs are loss and grad, with as_given loss alone. */
 xn_status xn_prob_ce(xn_problem *problem);
 
 /* xn_softmax_ce, or xn_shaped_ce where `shape` says so, of a single float64 row, and its whole Hessian: hess is

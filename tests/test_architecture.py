@@ -36,8 +36,12 @@ LAYERS = {
 # Modules that are made of host libraries: they import them, and none but such modules import them when loaded.
 HOSTS = {
     "torch/_tensors.py": {"torch"},
+    "sklearn/_linear.py": {"scipy", "threadpoolctl"},
     "sklearn/_losses.py": {"sklearn"},
+    "sklearn/_metrics.py": {"sklearn"},
+    "sklearn/_objective.py": {"scipy"},
     "sklearn/_patch.py": {"sklearn"},
+    "sklearn/_softmax_regression.py": {"sklearn"},
 }
 
 

@@ -36,6 +36,7 @@ LINES = {  # of each part
     "peers": 12,
     "training": 2,
     "sklearn-losses": 2 * 2,  # with one thread and with all, if there are several
+    "scikit-learn": 2 + 3,
 }
 
 

@@ -319,7 +319,9 @@ class TestCatBoost:
             X, y, sample_weight=weight, eval_set=(X, y)
         )
         found = ours.get_evals_result()["validation"]
-        own = [name for name in found if name.startswith("Logloss")]  # with weights also one that leaves them out
+        own = [
+            name for name in found if name.startswith("Logloss")
+        ]  # with weights also one that leaves them out
         others = [name for name in found if name not in own]
         assert own
         assert others

@@ -239,6 +239,21 @@ def plain_call(arena: Arena) -> dict[str, Any]:
     }
 
 
+def score_call(arena: Arena) -> dict[str, Any]:
+    return {
+        "x": arena.place(np.full((N, C), 0.5)),
+        "dtype": STORED[np.dtype("f8")],
+        "labels": arena.place(np.zeros(N, np.int8)),
+        "label_type": INTEGERS[np.dtype("i1")],
+        "target": None,
+        "sample_weight": arena.place(np.ones(N)),
+        "weight_dtype": FLOAT64,
+        "epsilon": 1e-7,
+        "reduction": REDUCTIONS["mean"],
+        "n_threads": 1,
+    }
+
+
 ARRAYS = (
     "x",
     "labels",
@@ -256,6 +271,7 @@ ARRAYS += ("pos_weight", "each", "y_true", "y_pred")
 CALLS = {
     "cross_entropy": (_core.cross_entropy, softmax_call, 25_000),
     "binary_cross_entropy": (_core.binary_cross_entropy, binary_call, 15_000),
+    "score_probabilities": (_core.score_probabilities, score_call, 8_000),
     "plain_cross_entropy": (_core.plain_cross_entropy, plain_call, 10_000),
 }
 
@@ -304,6 +320,7 @@ def test_a_good_call_writes():
     _core.binary_cross_entropy(*binary.values())
     assert not (binary["each"] == 0.5).all()
     assert _core.plain_cross_entropy(*plain_call(arena).values()) is not None
+    assert _core.score_probabilities(*score_call(arena).values())[1:] == (0.5, 0.5, 1.5)
     assert arena.is_intact()
 
 

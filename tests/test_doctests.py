@@ -11,6 +11,9 @@ import pytest
 
 import xent_native
 
+# Libraries without which the examples of a subpackage cannot run.
+NEEDED = {"xent_native.sklearn": ("sklearn", "scipy")}
+
 MODULES = ["xent_native"] + [
     module.name
     for module in pkgutil.walk_packages(xent_native.__path__, "xent_native.")
@@ -20,6 +23,9 @@ MODULES = ["xent_native"] + [
 
 @pytest.mark.parametrize("name", MODULES)
 def test_examples(name):
+    for package, libraries in NEEDED.items():
+        for library in libraries if name.startswith(package) else ():
+            pytest.importorskip(library)
     try:
         module = importlib.import_module(name)
     except ModuleNotFoundError as error:

@@ -20,7 +20,7 @@ except ModuleNotFoundError as error:
         name=error.name,
     ) from None
 
-from . import boosting, losses, runtime, scoring, torch
+from . import boosting, losses, runtime, scoring, sklearn, torch
 from .activations import log_softmax, logsumexp, sigmoid, softmax, to_categorical
 from .functional import (
     binary_crossentropy,
@@ -87,6 +87,7 @@ __all__ = [
     "set_num_threads",
     "show_config",
     "sigmoid",
+    "sklearn",
     "softmax",
     "sparse_categorical_crossentropy",
     "sparse_categorical_crossentropy_grad_and_hess",

@@ -61,6 +61,9 @@ cdef extern from "xent.h" nogil:
         xn_int_type type
         int64_t outer, inner
 
+    ctypedef struct xn_seen:
+        double least, most, off
+
     ctypedef struct xn_binary:
         int from_probabilities
         double share
@@ -82,6 +85,7 @@ cdef extern from "xent.h" nogil:
         xn_row_array sample_weight
         double epsilon
         xn_binary binary
+        int as_given
         xn_reduction reduction
         int without_loss
         xn_shape shape
@@ -91,6 +95,7 @@ cdef extern from "xent.h" nogil:
         xn_row_array loss, lse
         xn_array grad, hess, prob, log_prob
         double reduced
+        xn_seen seen
         int64_t bad_row, bad_label
 
     xn_status xn_softmax_ce(xn_problem *problem)

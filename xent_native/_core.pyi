@@ -52,6 +52,18 @@ def cross_entropy(
     without_loss: bool = False,
     hess_scale: float = 0,
 ) -> float: ...
+def score_probabilities(
+    x: _Array,
+    dtype: int,
+    labels: _Array | None,
+    label_type: int,
+    target: _Array | None,
+    sample_weight: _Array | None,
+    weight_dtype: int,
+    epsilon: float,
+    reduction: int,
+    n_threads: int,
+) -> tuple[float, float, float, float]: ...
 def plain_cross_entropy(
     kind: int,
     y_true: object,

@@ -416,6 +416,51 @@ def cross_entropy(bint from_logits, x, int dtype, int axis, labels, int label_ty
         release(&buffers)
 
 
+def score_probabilities(x, int dtype, labels, int label_type, target, sample_weight, int weight_dtype,
+                        double epsilon, int reduction, int n_threads):
+    """One call of xn_prob_ce on probabilities as they are, classes last.
+
+    The reduced loss, then the least and the largest of all probabilities, and the largest distance of a row's sum from
+    1, which is infinite if one is not finite. Of labels, target and sample_weight any may be None.
+    """
+    cdef xn_problem p
+    cdef Buffers buffers
+    cdef Shape shape
+    cdef int axis
+    cdef xn_status status
+    if not (0 <= dtype < XN_DTYPES and 0 <= label_type < 8 and 0 <= weight_dtype < 2 and 0 <= reduction < 4):
+        raise ValueError("unknown dtype or reduction code")
+    if x is None:
+        raise ValueError("there is no input")
+    memset(&p, 0, sizeof(p))
+    shape.outer = -1
+    buffers.count = 0
+    p.dtype = <xn_dtype> dtype
+    p.epsilon = epsilon
+    p.reduction = <xn_reduction> reduction
+    p.as_given = 1
+    p.n_threads = n_threads
+    axis = <int> x.ndim - 1
+    try:
+        take_planes(&buffers, x, dtype, axis, False, &shape, &p.input)
+        take_planes(&buffers, target, dtype, axis, False, &shape, &p.target)
+        take_floats(&buffers, sample_weight, weight_dtype, axis, False, &shape, &p.sample_weight)
+        if labels is not None:
+            p.labels.type = <xn_int_type> label_type
+            p.labels.data = take_rows(&buffers, labels, INT_SIZE[label_type], axis, False, &shape,
+                                      &p.labels.outer, &p.labels.inner)
+        p.outer, p.classes, p.inner = shape.outer, shape.classes, shape.inner
+        p.classes_last = 1
+        status = run(&p, xn_prob_ce)
+        if status == XN_BAD_LABEL:
+            raise LabelError(p.bad_row, <uint64_t> p.bad_label if p.labels.type == XN_UINT64 else p.bad_label)
+        if status != XN_OK:
+            raise ValueError(xn_status_text(status).decode())
+        return p.reduced, p.seen.least, p.seen.most, p.seen.off
+    finally:
+        release(&buffers)
+
+
 cdef operation plain_operation(xn_problem *p, int kind, bint from_logits, coefficient, alpha, bint balanced) except? NULL:
     """Sets what the losses other than cross-entropy have, and returns what computes them."""
     if kind <= PLAIN_DENSE:

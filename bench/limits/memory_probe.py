@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Runs alone: makes one call and prints by how much it raised the process's high-water mark of memory.
 
-Arguments: forward or gradient, rows, classes, threads. On Linux the mark is VmHWM, set back to what is in use
-just before the call; elsewhere, or where that is not allowed, the mark from before the call is subtracted,
-which the arrays, made in place, have not pushed above what is in use.
+Arguments: forward, gradient, log-loss or, for that of scikit-learn, sklearn-log-loss; then rows, classes, threads. On
+Linux the mark is VmHWM, set back to what is in use just before the call; elsewhere, or where that is not allowed, the
+mark from before the call is subtracted, which the arrays, made in place, have not pushed above what is in use.
 """
 
 from __future__ import annotations
 
+import importlib
 import json
 import resource
 import sys
@@ -46,6 +47,12 @@ def the_call(operation: str, rows: int, classes: int) -> tuple[Callable[[], Any]
     y = rng.integers(0, classes, rows)
     if operation == "forward":
         return lambda: xn.sparse_categorical_crossentropy(y, x, from_logits=True), 4 * rows
+    if operation.endswith("log-loss"):
+        module = importlib.import_module(
+            "sklearn.metrics" if "sklearn" in operation else "xent_native.sklearn"
+        )
+        xn.softmax(x, out=x)
+        return lambda: module.log_loss(y, x), 0
     grad = np.zeros_like(x)
     grad[:] = 1.0
     both = xn.sparse_categorical_crossentropy_value_and_grad

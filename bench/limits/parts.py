@@ -13,6 +13,7 @@ from .line import Line
 from .memory import memory
 from .peers import peers
 from .scaling import scaling
+from .scikit_learn import scikit_learn
 from .session import Session
 from .sklearn_losses import sklearn_losses
 from .training import training
@@ -34,6 +35,7 @@ PARTS: dict[str, Callable[[Session], Iterator[Line]]] = {
     "peers": peers,
     "training": training,
     "sklearn-losses": sklearn_losses,
+    "scikit-learn": scikit_learn,
 }
 
 

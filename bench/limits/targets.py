@@ -67,3 +67,13 @@ TRAINING_QUICK = ((64, 10), (4, 300))
 
 # Objectives of boosters, times as fast as NumPy's: rows and classes of an iteration, and rows of what loops over them.
 BOOSTING, BOOSTING_QUICK, BOOSTING_TIMES = (200_000, 10, 2_000), (200, 3, 20), 5.0
+
+# scikit-learn's log_loss: times as fast, and the part of its extra memory.
+LOG_LOSS_SHAPE, LOG_LOSS_TIMES, LOG_LOSS_MEMORY = (100_000, 100), 20.0, 0.1
+LOG_LOSS_QUICK = (2000, 10)
+# SoftmaxRegression, times as fast as LogisticRegression, both with their defaults: data sets that ship with
+# scikit-learn, and random data of (samples, features, classes).
+FITS = {"iris": 1.0, "wine": 1.0, "breast_cancer": 1.0, "digits": 1.0}
+FITS_QUICK = {"iris": 1.0}
+RANDOM_FITS = {(20_000, 500, 10): 1.0, (200_000, 20, 100): 3.0}
+RANDOM_FITS_QUICK = {(300, 20, 10): 1.0, (300, 5, 40): 3.0}

@@ -3,8 +3,8 @@
 #include "core.h"
 
 xn_status xn_prob_ce(xn_problem *p) {
-    if (!xn_is_problem(p) || !xn_is_loss_alone(p) || p->hess.data || !xn_is_clip(p) || p->shape != XN_PLAIN)
-        return XN_BAD_ARGUMENT;
+    if (!xn_is_problem(p) || !xn_is_loss_alone(p) || !xn_is_clip(p)) return XN_BAD_ARGUMENT;
+    if (p->hess.data || p->shape != XN_PLAIN || (p->as_given && p->grad.data)) return XN_BAD_ARGUMENT;
     const xn_kernel_table *k = xn_kernels();
     return xn_run_rows(p, xn_rows_are_vectors(p) ? k->prob_ce_rows[p->dtype] : k->prob_ce_cols[p->dtype]);
 }

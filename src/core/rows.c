@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* From a problem to tiles of rows, and their losses back to the caller. */
+#include <math.h>
 #include <stdlib.h>
 
 #include "core.h"
@@ -146,6 +147,7 @@ typedef struct {
     xn_plan plan;
     double grad_scale;
     double *sums;  /* [jobs] */
+    xn_sight *sights; /* [jobs], or NULL */
     char *scratch; /* [threads][scratch_bytes], or NULL */
     int64_t scratch_bytes;
     int n_threads;
@@ -166,7 +168,20 @@ static void find_scratch(rows_context *c) {
     c->scratch = malloc((size_t)(threads * c->scratch_bytes));
 }
 
-static double run_tile(const rows_context *c, xn_span span, xn_worker *worker) {
+static const xn_sight NOTHING_SEEN = {INFINITY, -INFINITY, 0};
+
+/* Extremes, whatever the order of the jobs. */
+static xn_seen all_seen(const xn_sight *sights, int64_t jobs) {
+    xn_sight all = NOTHING_SEEN;
+    for (int64_t i = 0; i < jobs; i++) {
+        all.least = fmin(all.least, sights[i].least);
+        all.most = fmax(all.most, sights[i].most);
+        all.off = fmax(all.off, sights[i].off);
+    }
+    return (xn_seen){all.least, all.most, all.off};
+}
+
+static double run_tile(const rows_context *c, xn_span span, int64_t job, xn_worker *worker) {
     int64_t label[XN_ROW_TILE];
     double weight[XN_ROW_TILE], loss[XN_ROW_TILE], lse[XN_ROW_TILE];
     const int has_losses = (c->p->labels.data || c->p->target.data) && !c->p->without_loss;
@@ -182,6 +197,7 @@ static double run_tile(const rows_context *c, xn_span span, xn_worker *worker) {
         tile.scratch = c->scratch + xn_worker_thread(worker) * c->scratch_bytes;
         tile.scratch_bytes = c->scratch_bytes;
     }
+    tile.sight = c->sights ? c->sights + job : NULL;
     tile.stops = xn_worker_stops;
     tile.worker = worker;
     tile.loss = has_losses ? loss : NULL;
@@ -196,10 +212,11 @@ static void run_job(void *context, int64_t job, xn_worker *worker) {
     const rows_context *c = context;
     const int64_t tiles = c->plan.runs * c->plan.tiles_per_run, first = job * c->plan.tiles_per_job;
     double sum = 0;
+    if (c->sights) c->sights[job] = NOTHING_SEEN;
     for (int64_t tile = first; tile < tiles && tile < first + c->plan.tiles_per_job; tile++) {
         const xn_span span = xn_span_of(&c->plan, tile);
         if (xn_worker_stops(worker, span.rows * c->p->classes)) return;
-        sum += run_tile(c, span, worker);
+        sum += run_tile(c, span, job, worker);
     }
     c->sums[job] = sum;
 }
@@ -211,16 +228,22 @@ xn_status xn_run_rows(xn_problem *p, xn_kernel *kernel) {
     const double divisor = xn_divisor(p->reduction, &count);
     const double scale = divisor == 0 ? 0 : 1 / divisor;
     double few[8], *many = NULL;
-    rows_context c = {p, kernel, xn_plan_rows(p, tile_rows(p)), scale, few, NULL, 0, p->n_threads};
+    rows_context c = {p, kernel, xn_plan_rows(p, tile_rows(p)), scale, few, NULL, NULL, 0, p->n_threads};
     if (c.plan.jobs > (int64_t)(sizeof few / sizeof few[0])) {
         c.sums = many = malloc((size_t)c.plan.jobs * sizeof(double));
         if (!many) return XN_NO_MEMORY;
+    }
+    if (p->as_given) {
+        c.sights = malloc((size_t)(c.plan.jobs + 1) * sizeof(xn_sight));
+        if (!c.sights) return free(many), XN_NO_MEMORY;
     }
     find_scratch(&c);
     const xn_work work = {c.plan.jobs, c.plan.elements_per_job, c.n_threads, p->interrupted};
     const xn_status status = xn_run_jobs(work, run_job, &c);
     const double sum = status == XN_OK ? xn_sum(c.sums, c.plan.jobs) : 0;
     p->reduced = divisor == 0 || p->without_loss ? 0 : sum / divisor;
+    if (c.sights) p->seen = all_seen(c.sights, c.plan.jobs);
+    free(c.sights);
     free(c.scratch);
     free(many);
     return status;

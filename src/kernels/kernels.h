@@ -38,6 +38,11 @@ typedef struct {
     double max, rest, ties, dot, mass, at_label;
 } xn_part;
 
+/* What prob_ce saw of its input, where it was asked: see xn_seen in xent.h. Rows are added to what is there. */
+typedef struct {
+    double least, most, off;
+} xn_sight;
+
 /* The formulas of the binary kernels. */
 typedef enum { XN_LOGITS, XN_PROBABILITIES, XN_FOCAL_LOGITS, XN_FOCAL_PROBABILITIES, XN_SIGMOID } xn_binary_kind;
 
@@ -72,7 +77,8 @@ typedef struct {
     void *scratch;              /* of this thread, for exponentials between two visits of a row, or NULL */
     int64_t scratch_bytes;
     xn_part *part;              /* softmax_ce_scan and softmax_ce_write: sums of the segment, of the row */
-    int64_t from, to;           /* softmax_ce_scan and softmax_ce_write: the segment's classes */
+    xn_sight *sight; /* prob_ce: not NULL takes probabilities as they are, not divided by their sum; no grad */
+    int64_t from, to; /* softmax_ce_scan and softmax_ce_write: the segment's classes */
     int (*stops)(struct xn_worker *, int64_t elements); /* see xn_stops; NULL: never */
     struct xn_worker *worker;
 } xn_tile;

@@ -8,6 +8,7 @@
  *     loss = -sum of u_j log(clip(q_j)), clip to [epsilon, 1 - epsilon]
  *     d loss / d p_k = (sum of u_j over the unclipped) / S - u_k / p_k, the last term only where q_k is
  *     unclipped; the bounds count as unclipped.
+ * With tile->sight, S is 1 for all rows, whatever their probabilities sum to, and the sight is told what they are.
  * S is summed in float64. The logarithm is taken of the quotient, not of a rounded q. A row whose sum is 0 or not
  * finite has no quotients: it is NaN. */
 
@@ -78,10 +79,29 @@ XN_INLINE double XN_T(finite_sum)(double sum) {
     return sum + (sum - sum);
 }
 
-static inline double XN_T(prob_sum)(const xn_tile *t, int64_t row) {
-    real copy[XN_T(FLUSH) + XN_LANES];
+/* Adds a row, or lane, to what was seen: its least and largest probability and their sum, NaN if that is not finite. */
+XN_INLINE void XN_T(see)(xn_sight *sight, real least, real most, double sum) {
+    const double off = sum > 1 ? sum - 1 : 1 - sum;
+    if ((double)least < sight->least) sight->least = (double)least;
+    if ((double)most > sight->most) sight->most = (double)most;
+    if (!(off <= sight->off)) sight->off = off < INFINITY ? off : INFINITY; /* infinite for NaN, too */
+}
+
+/* Lowers and raises lanes to n of the elements p, where n is at most the lanes that there are. */
+XN_INLINE void XN_T(see_lanes)(real *restrict least, real *restrict most, const real *p, int n) {
+#pragma omp simd
+    for (int i = 0; i < n; i++) {
+        least[i] = p[i] < least[i] ? p[i] : least[i];
+        most[i] = p[i] > most[i] ? p[i] : most[i];
+    }
+}
+
+/* The sum of a row. `seeing`, a constant to the callers: the sight gets to know the row. */
+XN_INLINE double XN_T(prob_sum)(int seeing, const xn_tile *t, int64_t row) {
+    real copy[XN_T(FLUSH) + XN_LANES], least[2 * XN_LANES], most[2 * XN_LANES];
     double total[2 * XN_LANES];
     XN_ZERO(total);
+    for (int i = 0; i < 2 * XN_LANES; i++) least[i] = INFINITY, most[i] = -INFINITY;
     const int64_t step = XN_READS_REAL && t->input.cls == 1 ? XN_SEGMENT : XN_T(FLUSH);
     for (int64_t from = 0; from < t->classes; from += step) {
         if (xn_stops_at(t, from)) break;
@@ -91,11 +111,27 @@ static inline double XN_T(prob_sum)(const xn_tile *t, int64_t row) {
         for (; j + 2 * XN_LANES <= n; j += 2 * XN_LANES) {
 #pragma omp simd
             for (int i = 0; i < 2 * XN_LANES; i++) total[i] += (double)p[j + i];
+            if (seeing) XN_T(see_lanes)(least, most, p + j, 2 * XN_LANES);
         }
+        if (seeing) XN_T(see_lanes)(least, most, p + j, (int)(n - j));
         for (int i = 0; j < n; i++, j++) total[i] += (double)p[j];
     }
     for (int i = 0; i < XN_LANES; i++) total[i] += total[i + XN_LANES];
-    return XN_T(finite_sum)(XN_T(fold)(total));
+    const double sum = XN_T(finite_sum)(XN_T(fold)(total));
+    if (!seeing) return sum;
+    for (int i = 1; i < 2 * XN_LANES; i++) {
+        least[0] = least[i] < least[0] ? least[i] : least[0];
+        most[0] = most[i] > most[0] ? most[i] : most[0];
+    }
+    XN_T(see)(t->sight, least[0], most[0], sum);
+    return sum;
+}
+
+/* What the probabilities of a row are divided by. */
+static inline double XN_T(prob_whole)(const xn_tile *t, int64_t row) {
+    if (!t->sight) return XN_T(prob_sum)(0, t, row);
+    XN_T(prob_sum)(1, t, row);
+    return 1;
 }
 
 /* Adds a block of n classes to the loss, and, with `slopes`, a constant to the callers, to the mass of the targets that
@@ -150,7 +186,7 @@ static inline void XN_T(prob_zero)(const xn_tile *t, int64_t row) {
 }
 
 static inline void XN_T(prob_row_label)(const xn_tile *t, int64_t row) {
-    const double sum = XN_T(prob_sum)(t, row), p = (double)XN_T(widened)(*XN_T(at)(&t->input, row, t->label[row]));
+    const double sum = XN_T(prob_whole)(t, row), p = (double)XN_T(widened)(*XN_T(at)(&t->input, row, t->label[row]));
     if (t->loss) t->loss[row] = t->weight[row] * XN_T(prob_loss_label)(p, sum, t->epsilon);
     if (!t->grad.data) return;
     real at, elsewhere, block[XN_T(FLUSH)];
@@ -162,7 +198,7 @@ static inline void XN_T(prob_row_label)(const xn_tile *t, int64_t row) {
 }
 
 static inline void XN_T(prob_row_dense)(const xn_tile *t, int64_t row, real log_low, real log_high) {
-    const double sum = XN_T(prob_sum)(t, row);
+    const double sum = XN_T(prob_whole)(t, row);
     const XN_T(clip) c = XN_T(clip_of)(sum, t->epsilon);
     real buffer[XN_T(FLUSH) + XN_LANES], copy[XN_T(FLUSH) + XN_LANES], block[XN_T(FLUSH)];
     double loss = 0, inside = 0;
@@ -196,6 +232,7 @@ static void XN_T(prob_ce_rows)(const xn_tile *t) {
     const real log_low = (real)xn_log(t->epsilon), log_high = (real)xn_log_corrected(1 - t->epsilon, 0);
     for (int64_t row = 0; row < t->rows; row++) {
         if (XN_T(is_dropped)(t, row)) {
+            if (t->sight) XN_T(prob_sum)(1, t, row);
             if (t->loss) t->loss[row] = 0;
             if (t->grad.data) XN_T(prob_zero)(t, row);
         } else if (dense) {

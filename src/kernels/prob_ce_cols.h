@@ -7,6 +7,7 @@ typedef struct {
     double sum[XN_T(COL_ROWS)], loss[XN_T(COL_ROWS)], inside[XN_T(COL_ROWS)];
     double sum_error[XN_T(COL_ROWS)], loss_error[XN_T(COL_ROWS)], inside_error[XN_T(COL_ROWS)]; /* see add() */
     real at_label[XN_T(COL_ROWS)];
+    real least[XN_T(COL_ROWS)], most[XN_T(COL_ROWS)]; /* of the row's probabilities, with tile->sight */
     real low[XN_T(COL_ROWS)], high[XN_T(COL_ROWS)], inverse[XN_T(COL_ROWS)]; /* clip of the row, */
     real whole[XN_T(COL_ROWS)], whole_low[XN_T(COL_ROWS)];
     real base[XN_T(COL_ROWS)], at[XN_T(COL_ROWS)], weight[XN_T(COL_ROWS)];
@@ -16,17 +17,24 @@ static inline XN_T(clip) XN_T(prob_clip)(const XN_T(prob_cols) *s, int64_t r) {
     return (XN_T(clip)){s->low[r], s->high[r], s->whole[r], s->whole_low[r], s->inverse[r]};
 }
 
-/* Adds a group of n classes to the sums of its rows, which begin at row r of the strip. */
-static inline void XN_T(prob_cols_sum)(const xn_tile *t, XN_T(strip) strip, XN_T(prob_cols) *s, int64_t r,
-                                       const real *group, int64_t from, int64_t n) {
+/* Adds a group of n classes to the sums of its rows, which begin at row r of the strip, and with `seeing`, a constant
+ * to the callers, to their extremes. */
+XN_INLINE void XN_T(prob_cols_sum)(int seeing, const xn_tile *t, XN_T(strip) strip, XN_T(prob_cols) *s, int64_t r,
+                                   const real *group, int64_t from, int64_t n) {
     double sum[XN_LANES], error[XN_LANES];
+    real least[XN_LANES], most[XN_LANES];
+    memcpy(least, s->least + r, sizeof least);
+    memcpy(most, s->most + r, sizeof most);
     memcpy(sum, s->sum + r, sizeof sum);
     memcpy(error, s->sum_error + r, sizeof error);
     for (int64_t c = 0; c < n; c++) {
         XN_T(fetch_strip)(&t->input, strip, 2, r, from, c, n);
 #pragma omp simd
         for (int i = 0; i < XN_LANES; i++) XN_T(add)(sum + i, error + i, (double)group[c * XN_LANES + i]);
+        if (seeing) XN_T(see_lanes)(least, most, group + c * XN_LANES, XN_LANES);
     }
+    memcpy(s->least + r, least, sizeof least);
+    memcpy(s->most + r, most, sizeof most);
     memcpy(s->sum + r, sum, sizeof sum);
     memcpy(s->sum_error + r, error, sizeof error);
 }
@@ -61,8 +69,13 @@ XN_INLINE void XN_T(prob_cols_dot)(int slopes, const xn_tile *t, XN_T(strip) str
 /* Where the rows' probabilities are clipped. */
 static inline void XN_T(prob_cols_clip)(const xn_tile *t, XN_T(strip) strip, XN_T(prob_cols) *s) {
 #pragma omp simd
+    for (int64_t r = 0; r < strip.padded; r++) s->sum[r] = XN_T(finite_sum)(XN_T(added)(s->sum[r], s->sum_error[r]));
+    if (t->sight) {
+        for (int64_t r = 0; r < strip.rows; r++) XN_T(see)(t->sight, s->least[r], s->most[r], s->sum[r]);
+        for (int64_t r = 0; r < strip.padded; r++) s->sum[r] = 1;
+    }
+#pragma omp simd
     for (int64_t r = 0; r < strip.padded; r++) {
-        s->sum[r] = XN_T(finite_sum)(XN_T(added)(s->sum[r], s->sum_error[r]));
         const XN_T(clip) clip = XN_T(clip_of)(s->sum[r], t->epsilon);
         s->low[r] = clip.low;
         s->high[r] = clip.high;
@@ -135,14 +148,21 @@ static inline void XN_T(prob_cols_scan)(const xn_tile *t, XN_T(strip) strip, XN_
         s->sum[r] = s->loss[r] = s->inside[r] = 0;
         s->sum_error[r] = s->loss_error[r] = s->inside_error[r] = 0;
         s->at_label[r] = s->base[r] = s->weight[r] = 0;
+        s->least[r] = INFINITY;
+        s->most[r] = -INFINITY;
     }
     for (int64_t from = 0; from < t->classes; from += XN_FEW_CLASSES) {
         const int64_t n = XN_T(least)(t->classes - from, XN_FEW_CLASSES);
         if (xn_stops_block(t, strip.rows, n)) break;
         XN_T(pack)(block, &t->input, strip, from, n);
         XN_T(take_at_labels)(t, strip, block, from, n, s->at_label);
-        for (int64_t r = 0; r < strip.padded; r += XN_LANES)
-            XN_T(prob_cols_sum)(t, strip, s, r, block + r * n, from, n);
+        for (int64_t r = 0; r < strip.padded; r += XN_LANES) {
+            if (t->sight) {
+                XN_T(prob_cols_sum)(1, t, strip, s, r, block + r * n, from, n);
+            } else {
+                XN_T(prob_cols_sum)(0, t, strip, s, r, block + r * n, from, n);
+            }
+        }
     }
     XN_T(prob_cols_clip)(t, strip, s);
     for (int64_t from = 0; XN_T(is_dense)(t) && from < t->classes; from += XN_FEW_CLASSES) {

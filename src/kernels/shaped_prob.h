@@ -107,7 +107,7 @@ static inline double XN_T(shaped_missing)(double sum) {
 
 static inline void XN_T(shaped_prob_row)(const xn_tile *t, XN_T(shaped_clip) k, int64_t row) {
     real targets[XN_T(FLUSH) + XN_LANES], copy[XN_T(FLUSH) + XN_LANES], v[XN_T(FLUSH) + XN_LANES];
-    const double sum = t->shape == XN_SHAPE_KL ? 1 : XN_T(prob_sum)(t, row);
+    const double sum = t->shape == XN_SHAPE_KL ? 1 : XN_T(prob_sum)(0, t, row);
     const XN_T(clip) c = XN_T(shaped_bounds)(t, sum);
     XN_T(shaped_sums) sums;
     XN_T(shaped_clear)(&sums);
@@ -183,7 +183,7 @@ static inline void XN_T(shaped_prob_cols_scan)(const xn_tile *t, XN_T(strip) str
         if (xn_stops_block(t, strip.rows, n)) break;
         XN_T(pack)(block, &t->input, strip, from, n);
         for (int64_t r = 0; r < strip.padded; r += XN_LANES)
-            XN_T(prob_cols_sum)(t, strip, s, r, block + r * n, from, n);
+            XN_T(prob_cols_sum)(0, t, strip, s, r, block + r * n, from, n);
     }
     XN_T(prob_cols_clip)(t, strip, s);
     const XN_T(clip) c = XN_T(shaped_bounds)(t, 1);

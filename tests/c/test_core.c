@@ -254,6 +254,8 @@ static void check_arguments(void) {
     REFUSE(1, prob = output, "probabilities from probabilities");
     REFUSE(1, log_prob = output, "log-probabilities from probabilities");
     REFUSE(1, lse.data = out, "a log-sum-exp from probabilities");
+    good.as_given = 1;
+    REFUSE(1, grad = output, "a gradient of probabilities as given");
     good.labels.data = NULL;
     REFUSE(0, grad = output, "a gradient without targets");
     REFUSE(0, hess = output, "a Hessian without targets");
@@ -384,6 +386,90 @@ static void check_collapse(int times, rng *r) {
     }
 }
 
+/* Probabilities as they are, in every layout, beside loops that are written down from xent.h. */
+
+enum { GIVEN_ROWS = 200, GIVEN_CLASSES = 260 };
+
+typedef struct {
+    double loss, size; /* the sum, and what is added up */
+    xn_seen seen;
+} given;
+
+static given expect_given(const xn_problem *p, const field *x, const field *u, const int16_t *label,
+                          const double *weight) {
+    given g = {0, 0, {INFINITY, -INFINITY, 0}};
+    for (int64_t row = 0; row < p->outer; row++) {
+        double sum = 0, loss = 0;
+        for (int64_t c = 0; c < p->classes; c++) {
+            const double q = field_get(x, p->dtype, row, c, 0), target = u ? field_get(u, p->dtype, row, c, 0) : 0;
+            const double log_q = log(fmin(fmax(q, p->epsilon), 1 - p->epsilon));
+            sum += q;
+            g.seen.least = fmin(g.seen.least, q);
+            g.seen.most = fmax(g.seen.most, q);
+            loss -= u ? target * log_q : c == label[row] ? log_q : 0;
+        }
+        g.seen.off = isfinite(sum) ? fmax(g.seen.off, fabs(sum - 1)) : INFINITY;
+        if (weight[row] != 0) g.loss += weight[row] * loss, g.size += fabs(weight[row] * loss);
+    }
+    return g;
+}
+
+/* The logarithm errs by 4 ulp, the terms of a row by half an ulp for each addition; sums of rows are in float64. */
+static void compare_given(const xn_problem *p, const given *g) {
+    const double ulp = p->target.data && p->dtype != XN_FLOAT64 ? 0x1p-23 : 0x1p-52;
+    const double bound = (8 + (double)p->classes / 2) * ulp * g->size + (double)p->outer * 0x1p-52 * g->size;
+    if (!(fabs(p->reduced - g->loss) <= bound) && isfinite(g->seen.off)) fail("%a, not %a", p->reduced, g->loss);
+    if (p->seen.least != g->seen.least || p->seen.most != g->seen.most)
+        fail("from %a to %a, not %a to %a", p->seen.least, p->seen.most, g->seen.least, g->seen.most);
+    const double off = (double)p->classes * 0x1p-52;
+    if (p->seen.off != g->seen.off && !(fabs(p->seen.off - g->seen.off) <= off))
+        fail("off by %a, not %a", p->seen.off, g->seen.off);
+}
+
+static void check_as_given(int times, rng *r) {
+    static field x, u;
+    const char *best = xn_isa();
+    static const double odd[] = {NAN, INFINITY, -0.25, 1.5, 0, 1};
+    for (int n = 0; n < 300 * times; n++) {
+        const int64_t rows = rng_int(r, 1, GIVEN_ROWS), classes = rng_int(r, 1, GIVEN_CLASSES);
+        const int dense = rng_chance(r, 40), by_columns = rng_chance(r, 30);
+        xn_problem p = {.outer = rows, .classes = classes, .inner = 1, .classes_last = 1, .as_given = 1};
+        p.dtype = (xn_dtype)rng_int(r, 0, XN_DTYPES - 1);
+        p.epsilon = p.dtype == XN_FLOAT64 ? 0x1p-52 : 0x1p-10;
+        p.reduction = XN_SUM;
+        const int64_t size[3] = {rows, classes, 1};
+        const int64_t step[3] = {by_columns ? 1 : classes, by_columns ? rows : 1, 0};
+        field_place(r, &x, dtype_size(p.dtype), size, step);
+        field_place(r, &u, dtype_size(p.dtype), size, step);
+        int16_t label[GIVEN_ROWS];
+        double weight[GIVEN_ROWS];
+        for (int64_t row = 0; row < rows; row++) {
+            label[row] = (int16_t)rng_int(r, 0, classes - 1);
+            weight[row] = rng_chance(r, 20) ? 0 : rng_unit(r);
+            for (int64_t c = 0; c < classes; c++) {
+                field_put(&x, p.dtype, row, c, 0, 2 * rng_unit(r) / (double)classes);
+                field_put(&u, p.dtype, row, c, 0, rng_chance(r, 50) ? 0 : rng_unit(r));
+            }
+        }
+        if (rng_chance(r, 50))
+            field_put(&x, p.dtype, rng_int(r, 0, rows - 1), rng_int(r, 0, classes - 1), 0, odd[rng_int(r, 0, 5)]);
+        p.input = (xn_array){field_at(&x, 0, 0, 0), step[0], step[1], 0};
+        if (dense) p.target = (xn_array){field_at(&u, 0, 0, 0), step[0], step[1], 0};
+        if (!dense) p.labels = (xn_labels){label, XN_INT16, 1, 0};
+        p.sample_weight = (xn_row_array){weight, XN_FLOAT64, 1, 0};
+        const given right = expect_given(&p, &x, dense ? &u : NULL, label, weight);
+        for (int isa = 0; xn_isa_name(isa); isa++) {
+            if (xn_set_isa(xn_isa_name(isa)) != XN_OK) continue;
+            p.n_threads = 1 + isa;
+            describe("probabilities as given: %" PRId64 " x %" PRId64 ", dtype %d, dense %d, by columns %d, %s", rows,
+                     classes, (int)p.dtype, dense, by_columns, xn_isa_name(isa));
+            if (xn_prob_ce(&p) != XN_OK) fail("refused");
+            compare_given(&p, &right);
+        }
+        xn_set_isa(best);
+    }
+}
+
 int main(int argc, char **argv) {
     const int times = argc > 1 ? atoi(argv[1]) : 1;
     rng r = rng_of(argc > 2 ? strtoull(argv[2], NULL, 0) : 20240501);
@@ -392,6 +478,7 @@ int main(int argc, char **argv) {
     check_names();
     check_arguments();
     check_collapse(times, &r);
+    check_as_given(times, &r);
     check_interrupted();
     check_large(&r);
     check_far_apart(&r);

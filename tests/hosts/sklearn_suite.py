@@ -38,9 +38,9 @@ SOFTMAX, BINARY, PROBABILITIES = "softmax", "binary", "probabilities"
 KERNELS = {SOFTMAX: "cross_entropy", BINARY: "binary_cross_entropy", PROBABILITIES: "score_probabilities"}
 FILES = [
     File("sklearn._loss.tests.test_loss", "", 1800, SOFTMAX, BINARY),
-    File("sklearn.metrics.tests.test_classification", "log_loss", 18),
-    File("sklearn.metrics.tests.test_score_objects", "log_loss", 7),
-    File("sklearn.metrics.tests.test_common", "log_loss", 45),
+    File("sklearn.metrics.tests.test_classification", "log_loss", 18, PROBABILITIES),
+    File("sklearn.metrics.tests.test_score_objects", "log_loss", 7, PROBABILITIES),
+    File("sklearn.metrics.tests.test_common", "log_loss", 45, PROBABILITIES),
     File("sklearn.linear_model.tests.test_logistic", "", 290, SOFTMAX, BINARY),
 ]
 

@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Cross-entropy for scikit-learn: losses for its boosting, and its own estimators on the kernels of this package.
+"""scikit-learn on these kernels: metrics, a classifier, losses for its boosting, and a patch for its own estimators.
 
 Needs scikit-learn and SciPy, the extra ``sklearn``. They are imported when a name of this module is first used.
 
+>>> from xent_native.sklearn import log_loss
+>>> round(log_loss(["spam", "ham", "ham", "spam"], [[0.1, 0.9], [0.9, 0.1], [0.8, 0.2], [0.35, 0.65]]), 5)
+0.21616
 >>> from sklearn.datasets import load_iris
 >>> from sklearn.ensemble import HistGradientBoostingClassifier
 >>> from xent_native.sklearn import MultinomialLoss
@@ -19,13 +22,26 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ._losses import BinomialLoss, MultinomialLoss
+    from ._metrics import d2_log_loss_score, log_loss
     from ._patch import patch_sklearn, unpatch_sklearn
+    from ._softmax_regression import SoftmaxRegression
 
-__all__ = ["BinomialLoss", "MultinomialLoss", "patch_sklearn", "unpatch_sklearn"]
+__all__ = [
+    "BinomialLoss",
+    "MultinomialLoss",
+    "SoftmaxRegression",
+    "d2_log_loss_score",
+    "log_loss",
+    "patch_sklearn",
+    "unpatch_sklearn",
+]
 
 _HOMES = {
     "BinomialLoss": "_losses",
     "MultinomialLoss": "_losses",
+    "SoftmaxRegression": "_softmax_regression",
+    "d2_log_loss_score": "_metrics",
+    "log_loss": "_metrics",
     "patch_sklearn": "_patch",
     "unpatch_sklearn": "_patch",
 }

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextvars
 import functools
-import importlib.util
 import threading
 from collections.abc import Callable
 from types import CellType, TracebackType
@@ -20,7 +19,7 @@ import sklearn
 import sklearn.metrics
 from sklearn._loss.loss import HalfBinomialLoss, HalfMultinomialLoss
 
-from . import _losses
+from . import _losses, _metrics
 
 __all__ = ["patch_sklearn", "unpatch_sklearn"]
 
@@ -96,11 +95,6 @@ def _with_fallback(original: Callable[..., Any], replacement: Callable[..., Any]
     return function
 
 
-def has_metrics() -> bool:
-    """Whether this package has a log_loss of its own."""
-    return importlib.util.find_spec(f"{__package__}._metrics") is not None
-
-
 def _replacements() -> list[_Method | _Decorated]:
     found: list[_Method | _Decorated] = []
     for owner, classes in (
@@ -113,9 +107,7 @@ def _replacements() -> list[_Method | _Decorated]:
             for name, value in vars(own).items()
             if callable(value) and not name.startswith("_")
         ]
-    if has_metrics():
-        metrics = importlib.import_module("._metrics", __package__)
-        found += [_Decorated(getattr(sklearn.metrics, name), getattr(metrics, name)) for name in METRICS]
+    found += [_Decorated(getattr(sklearn.metrics, name), getattr(_metrics, name)) for name in METRICS]
     return found
 
 

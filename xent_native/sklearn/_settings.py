@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The options of SoftmaxRegression, checked when it is fitted: scikit-learn's constructors check nothing."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from .. import _core, _options, runtime
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Options in Python's own types; `threads` is how many there are to use."""
+
+    C: float
+    fit_intercept: bool
+    smoothing: float
+    tol: float
+    max_iter: int
+    threads: int
+
+    @classmethod
+    def of(cls, estimator: Any) -> Settings:
+        """Those of an estimator; TypeError or ValueError that names the first that does not fit."""
+        return cls(
+            _above_zero("C", estimator.C),
+            _options.flag("fit_intercept", estimator.fit_intercept),
+            _options.smoothing(estimator.label_smoothing),
+            _options.finite_number("tol", estimator.tol, 0.0),
+            _count("max_iter", estimator.max_iter),
+            int(_core.threads(runtime.resolve_threads(estimator.n_threads))),
+        )
+
+
+def _above_zero(name: str, value: Any) -> float:
+    try:
+        found = _options.number(value)
+    except TypeError:
+        raise TypeError(f"{name} must be a number above 0, or inf; got {_options.shown(value)}") from None
+    if math.isnan(found) or found <= 0:
+        raise ValueError(f"{name} must be a number above 0, or inf; got {found!r}")
+    return found
+
+
+def _count(name: str, value: Any) -> int:
+    try:
+        found = _options.integer(value)
+    except (TypeError, OverflowError):
+        raise TypeError(f"{name} must be an integer of at least 1; got {_options.shown(value)}") from None
+    if found < 1:
+        raise ValueError(f"{name} must be an integer of at least 1; got {_options.shown(found)}")
+    return found
