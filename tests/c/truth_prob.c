@@ -14,8 +14,9 @@ clipped clip(const truth *t, const errors *e, long double p, long double sum, lo
     /* What is compared is epsilon S to p, in the compute type, or p / S to epsilon, in float64. */
     const long double coarse = error * low + e->tiny / fabsl(sum) + 0x1p-1074L;
     c.unsure = (low > 0 && fabsl(c.q - low) <= coarse) || fabsl(c.q - high) <= error;
-    if (c.q < low || c.q > high || c.q == 0) c.inside = 0;
-    c.loss = -logl(c.q < low ? low : c.q > high ? high : c.q);
+    const int above = 1 - c.q < low; /* also where 1 - low rounds to 1 */
+    if (c.q < low || above || c.q == 0) c.inside = 0;
+    c.loss = above ? -log1pl(-low) : -logl(c.q < low ? low : c.q);
     c.subnormal = c.q > 0 && c.q < 2 * e->normal && (c.unsure || c.q >= low);
     return c;
 }

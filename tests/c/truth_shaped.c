@@ -156,7 +156,7 @@ typedef struct {
 
 static shaped prob_class(const truth *t, const errors *e, const scale *s, clipped y, long double *unfused) {
     const long double h = e->h, low = (long double)t->epsilon;
-    const long double q = y.q < low ? low : y.q > 1 - low ? 1 - low : y.q, o = 1 - q;
+    const long double q = y.q < low ? low : y.q > 1 - low ? 1 - low : y.q, o = 1 - y.q < low ? low : 1 - q;
     const long double of_log = y.loss * 8 * h + s->of_sum, of_o = y.inside ? s->of_sum + 3 * h * o : h * o;
     shaped one = shape_class(t, h, q, q * (3 * h + s->of_sum), o, of_o, y.loss, of_log);
     const long double steep = 2 + fabsl((long double)t->coefficient);
