@@ -204,7 +204,7 @@ static void shaped_quotients(truth *t, const errors *e) {
         if (counts && y.subnormal) loss.freedom = m.freedom = ANYTHING;
         add_loss(&loss, t, e, c, one);
         rough += fabsl(t->u[c]) * unfused;
-        if (y.unsure) unsure += fabsl(t->u[c] * one.w);
+        if (y.unsure) unsure += fabsl(t->u[c] * one.w) + (y.inside ? 0 : of_v(t, e, c, one));
         if (y.inside || isnan(t->u[c])) mixed_add(&m.sum, t->u[c] == 0 ? 0 : t->u[c] * one.w, of_v(t, e, c, one));
         if (fabsl(t->u[c]) > e->most) loss.freedom = m.freedom = ANYTHING;
     }
