@@ -174,9 +174,9 @@ static const xn_sight NOTHING_SEEN = {INFINITY, -INFINITY, 0};
 static xn_seen all_seen(const xn_sight *sights, int64_t jobs) {
     xn_sight all = NOTHING_SEEN;
     for (int64_t i = 0; i < jobs; i++) {
-        all.least = fmin(all.least, sights[i].least);
-        all.most = fmax(all.most, sights[i].most);
-        all.off = fmax(all.off, sights[i].off);
+        if (sights[i].least < all.least) all.least = sights[i].least;
+        if (sights[i].most > all.most) all.most = sights[i].most;
+        if (sights[i].off > all.off) all.off = sights[i].off;
     }
     return (xn_seen){all.least, all.most, all.off};
 }

@@ -231,7 +231,7 @@ static void check_arguments(void) {
     REFUSE(0, outer = -1, "outer < 0");
     REFUSE(0, inner = -1, "inner < 0");
     REFUSE(0, classes = 0, "no classes");
-    REFUSE(0, dtype = (xn_dtype)7, "an unknown dtype");
+    REFUSE(0, dtype = (xn_dtype)XN_DTYPES, "an unknown dtype");
     REFUSE(0, target = input, "labels and dense targets");
     REFUSE(0, input.data = NULL, "no input");
     REFUSE(0, input.data = (char *)x + 2, "a misaligned input");
@@ -239,7 +239,7 @@ static void check_arguments(void) {
     REFUSE(0, outer = INT64_MAX, "a size beyond what addresses reach");
     REFUSE(0, classes = INT64_C(1) << 60, "more classes than addresses reach");
     REFUSE(0, reduction = (xn_reduction)4, "an unknown reduction");
-    REFUSE(0, labels.type = (xn_int_type)8, "an unknown type of labels");
+    REFUSE(0, labels.type = (xn_int_type)10, "an unknown type of labels");
     REFUSE(0, shape = XN_FOCAL, "a shape that the operation does not have");
     REFUSE(0, label_smoothing = NAN, "a label smoothing of NaN");
     REFUSE(1, epsilon = 0.5, "an epsilon of 1/2");

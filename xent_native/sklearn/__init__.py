@@ -17,7 +17,6 @@ Needs scikit-learn and SciPy, the extra ``sklearn``. They are imported when a na
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -36,30 +35,39 @@ __all__ = [
     "unpatch_sklearn",
 ]
 
-_HOMES = {
-    "BinomialLoss": "_losses",
-    "MultinomialLoss": "_losses",
-    "SoftmaxRegression": "_softmax_regression",
-    "d2_log_loss_score": "_metrics",
-    "log_loss": "_metrics",
-    "patch_sklearn": "_patch",
-    "unpatch_sklearn": "_patch",
-}
+
+def _home(name: str) -> Any:
+    """The module that has a public name. Only that is imported: the patch needs more of scikit-learn than the others."""
+    if name in ("BinomialLoss", "MultinomialLoss"):
+        from . import _losses
+
+        return _losses
+    if name in ("d2_log_loss_score", "log_loss"):
+        from . import _metrics
+
+        return _metrics
+    if name == "SoftmaxRegression":
+        from . import _softmax_regression
+
+        return _softmax_regression
+    from . import _patch
+
+    return _patch
 
 
 def __getattr__(name: str) -> Any:
     """A public name, when it is first asked for."""
-    if name not in _HOMES:
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
-        module = importlib.import_module(f".{_HOMES[name]}", __name__)
+        value = getattr(_home(name), name)
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] not in ("sklearn", "scipy"):
             raise
         raise ModuleNotFoundError(
             f"{__name__}.{name} needs {error.name}: pip install 'xent-native[sklearn]'", name=error.name
         ) from error
-    globals()[name] = value = getattr(module, name)
+    globals()[name] = value
     return value
 
 
