@@ -37,7 +37,7 @@ __all__ = [
 
 
 def _home(name: str) -> Any:
-    """The module that has a public name. Only that is imported: the patch needs more of scikit-learn than the others."""
+    """The module that has a public name, and no other: the patch needs more of scikit-learn than the rest does."""
     if name in ("BinomialLoss", "MultinomialLoss"):
         from . import _losses
 
