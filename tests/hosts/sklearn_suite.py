@@ -51,8 +51,7 @@ class Counter:
     def __init__(self) -> None:
         self.calls: collections.Counter[str] = collections.Counter()
         for what, function in KERNELS.items():
-            if hasattr(_core, function):
-                setattr(_core, function, self.counted(getattr(_core, function), what))
+            setattr(_core, function, self.counted(getattr(_core, function), what))
 
     def counted(self, function: Callable[..., Any], what: str) -> Callable[..., Any]:
         """The same function, whose calls that return are counted."""
