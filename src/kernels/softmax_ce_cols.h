@@ -471,8 +471,14 @@ static void XN_T(softmax_ce_cols)(const xn_tile *t) {
     XN_T(stream_start)(&stream);
     const int single = t->classes <= XN_FEW_CLASSES, writes = XN_T(wants_planes)(t), dense = XN_T(is_dense)(t);
     XN_T(strip) strip;
+#if XN_READS_REAL && !XN_WRITES_REAL
+    const int slopes = XN_T(slopes_suffice)(t);
+#endif
     for (int64_t first = 0; first < t->rows; first += strip.rows) {
         strip = XN_T(strip_at)(t, first);
+#if XN_READS_REAL && !XN_WRITES_REAL
+        if (slopes && XN_T(slopes_strip)(t, strip)) continue;
+#endif
         XN_T(cols_scan)(t, strip, &s, block, targets);
         for (int64_t r = 0; r < strip.rows; r += XN_FINISH) XN_T(cols_finish)(t, strip, &s, r, &d);
         for (int64_t from = 0; writes && from < t->classes; from += XN_FEW_CLASSES) {

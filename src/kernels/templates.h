@@ -8,6 +8,7 @@
 #include "stream.h"
 #include "softmax_ce.h"
 #include "softmax_ce_rows.h"
+#include "softmax_slopes.h"
 #include "softmax_ce_cols.h"
 #include "prob_ce.h"
 #include "prob_ce_cols.h"
