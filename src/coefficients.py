@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
-"""Prints the polynomial coefficients of kernels/vmath.h, finish.h and softmax_slopes.h.
+"""Prints the polynomial coefficients of kernels/vmath.h and kernels/finish.h.
 
     python src/coefficients.py        (needs mpmath)
 
@@ -71,11 +71,7 @@ def show(title, coefficients, error):
 
 
 def main():
-    for name, degree, rounding in (
-        ("float32", 4, as_float32),
-        ("float64", 9, float),
-        ("float64 that becomes float32", 5, float),
-    ):
+    for name, degree, rounding in (("float32", 4, as_float32), ("float64", 9, float)):
         interval = [-HALF_LN2, HALF_LN2]
         c = fit(exp_tail, interval, degree, rounding)
         error = worst(mp.exp, lambda r, c=c: 1 + r + r**2 * mp.polyval(c, r), interval)

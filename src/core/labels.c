@@ -74,13 +74,40 @@ int64_t xn_label_classes(const xn_problem *p) {
     return p->label_classes > 0 ? p->label_classes : p->classes;
 }
 
+enum { MOST_FAST = 1 << 24 }; /* whole numbers up to here are float32 */
+
+/* Whether labels are floats in a row, each of which has to be a class: then few instructions do. */
+static int are_quick_floats(const xn_problem *p, int64_t step) {
+    return p->labels.type >= XN_WHOLE_FLOAT32 && !p->has_ignored && step == 1 && xn_label_classes(p) <= MOST_FAST;
+}
+
+/* Floats that were found to be labels up to `last`. Whatever they are by now, the result is in range. */
+static void convert_floats(const xn_labels *labels, int64_t offset, int64_t rows, int64_t last, int64_t *label) {
+#define CONVERT(type)                                                          \
+    {                                                                          \
+        const type *from = (const type *)labels->data + offset;                \
+        const type most = (type)last;                                          \
+        for (int64_t i = 0; i < rows; i++) {                                   \
+            const type inside = from[i] >= 0 && from[i] <= most ? from[i] : 0; \
+            label[i] = (int32_t)inside;                                        \
+        }                                                                      \
+    }
+    if (labels->type == XN_WHOLE_FLOAT32) CONVERT(float) else CONVERT(double)
+#undef CONVERT
+}
+
 /* The labels of a span. Ignored rows get label 0 and weight 0, which drops them. All are in range: another
  * thread of the caller may have changed them since the check, and even then C must stay inside the row. */
 void xn_read_labels(const xn_problem *p, const xn_plan *plan, xn_span span, int64_t *label, double *weight) {
     const xn_labels *l = &p->labels;
-    widen(l, xn_row_offset(span, l->outer, l->inner), xn_row_step(plan, l->outer, l->inner), span.rows, label);
+    const int64_t last = xn_label_classes(p) - 1, offset = xn_row_offset(span, l->outer, l->inner);
+    const int64_t step = xn_row_step(plan, l->outer, l->inner);
+    if (are_quick_floats(p, step)) {
+        convert_floats(l, offset, span.rows, last, label);
+        return;
+    }
+    widen(l, offset, step, span.rows, label);
     for (int64_t i = 0; p->has_ignored && i < span.rows; i++) weight[i] = label[i] == p->ignored ? 0 : weight[i];
-    const int64_t last = xn_label_classes(p) - 1;
     for (int64_t i = 0; i < span.rows; i++) label[i] &= in_range(label[i], last);
 }
 
@@ -149,8 +176,6 @@ typedef struct {
 
 /* Whether floats are labels up to `last`, in few instructions: what is wrong is looked for elsewhere. As the bits of an
  * integer, numbers that are not negative have their own order, and NaN, infinity and all others are above them. */
-enum { MOST_FAST = 1 << 24 }; /* whole numbers up to here are float32 */
-
 static int are_whole_f32(const float *from, int64_t rows, int64_t last) {
     const float most = (float)last;
     uint32_t bad = 0, limit, bits, back;
@@ -179,8 +204,7 @@ static int are_whole_f64(const double *from, int64_t rows, int64_t last) {
 static int are_fast(const check_context *c, xn_span span) {
     const xn_labels *l = &c->p->labels;
     const int64_t last = xn_label_classes(c->p) - 1;
-    if (!l->data || l->type < XN_WHOLE_FLOAT32 || c->p->has_ignored || last >= MOST_FAST) return 0;
-    if (xn_row_step(&c->plan, l->outer, l->inner) != 1) return 0;
+    if (!l->data || !are_quick_floats(c->p, xn_row_step(&c->plan, l->outer, l->inner))) return 0;
     const int64_t offset = xn_row_offset(span, l->outer, l->inner);
     if (l->type == XN_WHOLE_FLOAT64) return are_whole_f64((const double *)l->data + offset, span.rows, last);
     return are_whole_f32((const float *)l->data + offset, span.rows, last);

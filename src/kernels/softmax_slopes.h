@@ -1,28 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Gradient and Hessian alone, with labels, of few classes where rows are neighbours: what gradient boosting asks for,
- * in the order that it has. float64 comes in and float32 goes out, so plain float64 holds more digits than are wanted:
- * a group of rows is read once, stays in the cache, and leaves without the sums with errors of softmax_ce_cols.h.
+ * in the order that it has. float64 comes in and float32 goes out, so plain sums hold more digits than are wanted: a
+ * group of rows is read once, stays in the cache, and leaves without the sums with errors of softmax_ce_cols.h. The
+ * exponentials keep their digits: gradients that are rounded once are those of any other good float64 code, bit for bit
+ * but for one in many millions, and give the same trees.
  * Formulas and special values are those of softmax_ce.h. Template: see real.h. */
 #if XN_READS_REAL && !XN_WRITES_REAL
-
-/* exp(d) for d <= 0, to 3e-10 of itself: half a percent of what rounding to float32 costs. 0 below the normal numbers
- * of float64, and NaN stays NaN. One constant for ln 2 does: |n| ulps of it are 2e-13. Coefficients:
- * src/coefficients.py. */
-XN_INLINE real XN_T(exp_coarse)(real d) {
-    const real magic = 0x1.8p52 + 1023.0, lowest = -0x1.628b76e3a7b61p+9; /* -1023 ln 2: there the scale is 0 */
-    const real above = lowest > d ? lowest : d;
-    const real k = XN_FMA(above, 0x1.71547652b82fep+0, magic);
-    const real r = XN_FMA(k - magic, -0x1.62e42fefa39efp-1, above);
-    const real scale = XN_T(from_bits)(XN_T(to_bits)(k) << 52);
-    real p = 0x1.a124f19fe89acp-13;
-    p = XN_FMA(p, r, 0x1.6d43246b523b4p-10);
-    p = XN_FMA(p, r, 0x1.1110e0f238322p-7);
-    p = XN_FMA(p, r, 0x1.5554e9063586ep-5);
-    p = XN_FMA(p, r, 0x1.5555555a78ed4p-3);
-    p = XN_FMA(p, r, 0x1.0000000b9129bp-1);
-    p = XN_FMA(p, r, 1.0);
-    return XN_FMA(p, r * scale, scale);
-}
 
 /* Factors of a strip's rows, and what the outputs of a group follow from. Lanes beyond the last row have a weight of 0.
  */
@@ -88,7 +71,7 @@ static inline void XN_T(slopes_sum)(int64_t classes, real *restrict x, const rea
     for (int64_t c = 0; c < classes; c++, x += XN_LANES) {
 #pragma omp simd
         for (int i = 0; i < XN_LANES; i++) {
-            const real e = XN_T(exp_coarse)(x[i] - max[i]);
+            const real e = xn_exp_down(x[i] - max[i]);
             const int tie = x[i] == max[i];
             rest[i] += tie ? 0 : e;
             ties[i] += tie ? 1 : (real)0;
