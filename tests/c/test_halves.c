@@ -24,8 +24,16 @@ static twin twins[2];
 static int64_t *labels;
 static double *weights;
 static int64_t size[3];
+static int neighbours; /* rows are neighbours in all planes */
 
 static void draw_steps(rng *r, int64_t step[3]) {
+    if (neighbours) {
+        const int rows = size[2] == 1 ? 0 : 2;
+        step[rows] = 1;
+        step[1] = size[rows] + (rng_chance(r, 80) ? 0 : rng_int(r, 1, 20));
+        step[2 - rows] = step[1] * size[1];
+        return;
+    }
     static const int orders[][3] = {{0, 1, 2}, {1, 0, 2}, {2, 1, 0}, {0, 2, 1}};
     const int *order = orders[rng_int(r, 0, 3)];
     int64_t next = rng_chance(r, 70) ? 1 : rng_int(r, 2, 3);
@@ -122,6 +130,7 @@ static void run_twins(rng *r, xn_dtype narrow, int is_prob, int dense) {
         if (!dense) twins[i].p.labels = (xn_labels){labels, XN_INT64, size[2], 1};
     }
     const int alone = narrow == XN_FLOAT64_TO_FLOAT32 && !is_prob && !dense && rng_chance(r, 50);
+    neighbours = alone && rng_chance(r, 80);
     const int outputs = alone ? 3 : (int)rng_int(r, 1, 15);
     if (alone) {
         draw_weights(r, rows);
