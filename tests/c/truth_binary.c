@@ -108,6 +108,7 @@ static power focus(const truth_element *e, const pair *f, sum *loss, sum *slope)
     result.of_loss = infinite ? 0 : least * fabsl(plain);
     if (!infinite && m > 0) result.of_slope = least * fabsl(slope->value) + (1 + g) * result.of_loss * (1 + 1 / m);
     if (!infinite && m == 0) result.of_slope = least * (1 + fabsl(steep));
+    if (infinite && turn == 0) result.of_slope = least * fabsl(slope->value) + (long double)0x1p-1072;
     slope->size = fabsl(product(factor, slope->size)) + (bend == 0 ? 0 : fabsl(steep * (f->u + f->v) * plain));
     slope->value = product(factor, slope->value) + bend;
     loss->value = product(factor, plain);
