@@ -60,7 +60,8 @@ void undefined(truth *t, const errors *e) {
     t->loss = t->lse = nan;
     for (int plane = 0; plane < PLANES; plane++) set_plane(t, plane, nan);
     if (w < e->normal) set_plane(t, GRAD, (expected){.freedom = ANYTHING});
-    if (w * (long double)t->hess_scale < e->normal) set_plane(t, HESS, (expected){.freedom = ANYTHING});
+    const int is_faint = w < 0x1p-1022L || w * (long double)t->hess_scale < e->normal;
+    if (is_faint) set_plane(t, HESS, (expected){.freedom = ANYTHING});
     if (t->dropped) drop(t);
 }
 
@@ -174,6 +175,11 @@ static expected dense_loss(const truth *t, const sums *s, const errors *e, const
     return weighted_loss(sum, (long double)t->weight);
 }
 
+/* The weight is a float64 before it is multiplied with the factor of the Hessian, and may be no normal number. */
+freedom curve_freedom(const errors *e, long double weight, long double steep, long double mass, long double size) {
+    return weight != 0 && fabsl(weight) < 0x1p-1022L ? ANYTHING : slope_freedom(e, steep, mass, size);
+}
+
 /* Gradient and Hessian of one class, whose probability is known. */
 static void softmax_slopes(truth *t, const sums *s, const errors *e, const mixed_sum *all, int64_t c) {
     const long double w = (long double)t->weight * (long double)t->grad_scale, h = e->h;
@@ -203,7 +209,7 @@ static void softmax_slopes(truth *t, const sums *s, const errors *e, const mixed
     const long double rare = e->tiny * (2 + fabsl(steep) * (1 + size)) + lost(e, steep, size) + e->tiny;
     error = isinf(t->x[c]) ? 0 : fabsl(steep) * (error + size * e->underflow) + rare;
     t->plane[HESS][c] = within(curve, error);
-    t->plane[HESS][c].freedom = slope_freedom(e, steep, mass, size);
+    t->plane[HESS][c].freedom = curve_freedom(e, w, steep, mass, size);
     t->plane[GRAD][c].freedom = slope_freedom(e, w, mass, size);
 }
 

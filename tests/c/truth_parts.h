@@ -32,6 +32,7 @@ expected weighted_loss(mixed_sum sum, long double weight);
 
 /* What derivatives of a weight are: anything where it, or its product with the sum of targets, does not fit. */
 freedom slope_freedom(const errors *e, long double weight, long double mass, long double size);
+freedom curve_freedom(const errors *e, long double weight, long double steep, long double mass, long double size);
 
 /* The error of a factor that is rounded to the compute type, times what it multiplies: 0 where it is a normal number.
  */

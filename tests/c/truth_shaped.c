@@ -121,7 +121,7 @@ static void logit_slope(truth *t, const errors *e, const sums *s, const shaped_m
     bound = fabsl(steep) * (bound + size * e->underflow) + e->tiny * (3 + fabsl(steep) * (2 + size));
     expected *hess = &t->plane[HESS][c];
     *hess = within(steep * mass * half, isinf(t->x[c]) ? 0 : bound + lost(e, steep, 2 * size));
-    hess->freedom = m->freedom ? m->freedom : slope_freedom(e, steep, mass, size);
+    hess->freedom = m->freedom ? m->freedom : curve_freedom(e, w, steep, mass, size);
 }
 
 void truth_shaped_softmax(truth *t) {
