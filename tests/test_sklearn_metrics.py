@@ -307,3 +307,60 @@ def test_nothing_of_the_size_of_the_input_is_made(rng):
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < p.nbytes / 10
+
+
+LOOK_ALIKES = {  # labels, and those that are known: what is no class may look like one in another dtype
+    "cut text": (["cats", "dog", "catalog"], ["cat", "dog"]),
+    "numbers, truth values": ([0, 1, 2], [False, True]),
+    "numbers, text": ([0, 1, 0], ["0", "1"]),
+    "text, numbers": (["0", "1", "0"], [0, 1]),
+    "wrapped": ([256, 0, 257], np.array([0, 1], np.uint8)),
+    "wrapped, far": ([10**18, 0, 10**18 + 1], np.array([0, 1], np.uint8)),
+    "rounded": ([16777217.0, 0, 0], np.array([0, 16777216], np.float32)),
+    "dates": (np.array([0, 1, 0], "M8[s]"), [0, 1]),
+    "spans": (np.array([0, 1, 0], "m8[s]"), [0.0, 1.0]),
+    "text and numbers": ([0, "a", 0], None),
+    "text of a fixed length": (np.array(["a", "b", "a"]), np.array(["a", "b"], "U7")),
+    "other integers": (np.array([0, 1, 0], np.uint8), np.array([0, 1], np.int64)),
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("case", LOOK_ALIKES)
+def test_labels_are_not_taken_for_others(name, case):
+    y, labels = LOOK_ALIKES[case]
+    assert_same(name, y, [[0.9, 0.1], [0.2, 0.8], [0.7, 0.3]], labels=labels)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_distances_of_small_integers(name):
+    """From -100 to 99 is further than int8 goes."""
+    assert_same(name, np.array([99, -100], np.int8), np.full((2, 200), 1 / 200), labels=np.arange(-100, 100))
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("which", ["y_true", "sample_weight"])
+def test_masked_arrays_are_scikit_learns(name, which, rng):
+    given = {"y_true": np.array([0, 1, 2, 1]), "sample_weight": np.array([1.0, 2, 3, 4])}
+    given[which] = np.ma.array(given[which], mask=[0, 1, 0, 0])
+    assert_same(name, given["y_true"], probabilities(rng, 4, 3), sample_weight=given["sample_weight"])
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("off", [0, 1e-9, 1.4e-8, 2e-8, 2.4e-8, 2.6e-8, 1e-6])
+def test_how_far_sums_may_be_from_one(name, off):
+    assert_same(name, [0, 1, 1], np.array([[0.5, 0.5], [0.3, 0.7], [0.1, 0.9]]) * (1 - off))
+
+
+def test_a_warning_comes_once():
+    """d2 with an indicator of zeros is scikit-learn's, and so is its warning."""
+    assert_same("d2_log_loss_score", np.zeros((3, 2), int), [[0.5, 0.6], [0.2, 0.8], [0.7, 0.3]])
+
+
+def test_data_frames_go_the_fast_way(monkeypatch, rng):
+    pandas = pytest.importorskip("pandas")
+    p = probabilities(rng, 50, 3)
+    y = rng.integers(0, 3, 50)
+    y[:3] = range(3)
+    monkeypatch.setattr(_metrics, "their_log_loss", None)
+    assert ours.log_loss(pandas.Series(y), pandas.DataFrame(p)) == ours.log_loss(y, p)

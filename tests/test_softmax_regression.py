@@ -7,6 +7,7 @@ import os
 import pickle
 import subprocess
 import sys
+import threading
 import warnings
 
 import numpy as np
@@ -21,11 +22,11 @@ from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from sklearn.utils.estimator_checks import check_estimator
-from threadpoolctl import threadpool_limits
+from threadpoolctl import threadpool_info, threadpool_limits
 
 import xent_native as xn
 from xent_native.sklearn import SoftmaxRegression
-from xent_native.sklearn._linear import LinearLoss
+from xent_native.sklearn._linear import LinearLoss, one_blas_thread
 
 TIGHT = {"tol": 1e-9, "max_iter": 5000}
 
@@ -295,7 +296,14 @@ def test_partial_fit_of_one_batch_minimises_what_it_says(rng):
         ({"max_iter": 2.5}, TypeError, "max_iter must"),
         ({"label_smoothing": 1.5}, ValueError, "label_smoothing must"),
         ({"n_threads": 0}, ValueError, "n_threads must"),
+        ({"C": 1e-310}, ValueError, "C must be a number whose inverse is finite"),
         ({"class_weight": "even"}, ValueError, "class_weight"),
+        ({"class_weight": {0: np.nan}}, ValueError, "class_weight must .* got nan for the label 0"),
+        ({"class_weight": {0: 1, 1: -1}}, ValueError, "class_weight must .* got -1 for the label 1"),
+        ({"class_weight": {0: "a"}}, ValueError, "class_weight must .* got 'a'"),
+        ({"class_weight": {0: 0, 1: 0}}, ValueError, "finite sum above 0; got a sum of 0"),
+        ({"fit_intercept": "no"}, TypeError, "fit_intercept must be True or False"),
+        ({"warm_start": "no"}, TypeError, "warm_start must be True or False"),
     ],
 )
 def test_bad_options(options, error, text):
@@ -314,12 +322,16 @@ def test_bad_data():
         model.partial_fit(X, y)
     with pytest.raises(ValueError, match="at least two labels"):
         model.partial_fit(X, y, classes=[1])
+    with pytest.raises(ValueError, match="one dimension"):
+        model.partial_fit(X, y, classes=[[0, 1], [2, 3]])
     with pytest.raises(ValueError, match=r"y must hold labels in classes.*got array\(\[2\]\)"):
         model.partial_fit(X, y, classes=[0, 1])
     with pytest.raises(ValueError, match="balanced"):
         SoftmaxRegression(class_weight="balanced").partial_fit(X, y, classes=[0, 1, 2])
     with pytest.raises(ValueError, match=r"[Nn]egative"):
         model.fit(X, y, sample_weight=[1, 1, -1, 1])
+    with pytest.raises(ValueError, match="finite sum above 0"):
+        SoftmaxRegression(class_weight={2: 0}).fit(X, y, sample_weight=[0, 0, 1, 0])
     model.partial_fit(X, y, classes=[0, 1, 2])
     with pytest.raises(ValueError, match="classes must be those of the first call"):
         model.partial_fit(X, y, classes=[0, 1, 2, 3])
@@ -345,3 +357,36 @@ def test_blas_threads_come_back(rng):
     assert [library["num_threads"] for library in threadpool_info()] == before
     with xn.threads(1):
         SoftmaxRegression().fit(X, y)
+
+
+def test_a_refused_fit_leaves_the_last_one(rng):
+    X, y = data(rng, 90, 4, 3)
+    model = SoftmaxRegression().fit(X, y)
+    before = model.predict(X)
+    with pytest.raises(ValueError, match="finite sum"):
+        SoftmaxRegression.fit(model.set_params(class_weight={0: 0, 1: 0}), X, y % 2)
+    assert (model.predict(X) == before).all()
+
+
+def test_blas_has_its_threads_again_after_fits_at_once():
+    """One fit begins within another, and ends after it."""
+    inside, ended = threading.Event(), threading.Event()
+
+    def outer():
+        with one_blas_thread():
+            inside.set()
+            ended.wait(60)
+
+    def threads():
+        return [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+
+    before = threads()
+    thread = threading.Thread(target=outer)
+    with one_blas_thread():
+        thread.start()
+        assert inside.wait(60)
+        assert set(threads()) <= {1}
+    assert set(threads()) <= {1}
+    ended.set()
+    thread.join()
+    assert threads() == before

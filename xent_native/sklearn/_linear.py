@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import functools
 import itertools
+import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,10 +42,51 @@ def _blas() -> ThreadpoolController:
     return ThreadpoolController()
 
 
-def one_blas_thread() -> AbstractContextManager[Any]:
-    """Inside, BLAS uses the calling thread alone: threads are ours, and its results do not depend on their number."""
-    limited: AbstractContextManager[Any] = _blas().limit(limits=1, user_api="blas")
-    return limited
+class _BlasLimit:
+    """How many threads BLAS has, while it is used from some threads at once.
+
+    The number belongs to the process, or, where BLAS runs on OpenMP, to the thread. In the first case the first user keeps
+    what it was, and the last one restores it, in whatever order they come and go.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._users = 0
+        self._shared: list[int] = []  # threads of each library before the first user came
+
+    @contextmanager
+    def one_thread(self) -> Iterator[None]:
+        """Inside, BLAS uses the calling thread alone: threads are ours, and results do not depend on their number."""
+        libraries = [library for library in _blas().lib_controllers if library.user_api == "blas"]
+        own = [getattr(library, "threading_layer", None) == "openmp" for library in libraries]
+        with self._lock:
+            before = [library.num_threads for library in libraries]
+            if self._users == 0:
+                self._shared = before
+            self._users += 1
+            _set_threads(libraries, [1] * len(libraries))
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._users -= 1
+                shared = [1] * len(libraries) if self._users else self._shared
+                after = [
+                    mine if is_own else of_all
+                    for mine, of_all, is_own in zip(before, shared, own, strict=True)
+                ]
+                _set_threads(libraries, after)
+
+
+def _set_threads(libraries: list[Any], counts: list[int]) -> None:
+    for library, count in zip(libraries, counts, strict=True):
+        library.set_num_threads(count)
+    # threadpoolctl lets only the thread that set OpenBLAS last set it again, until that thread leaves a limit.
+    with _blas().limit(limits=None):
+        pass
+
+
+one_blas_thread = _BlasLimit().one_thread
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""scikit-learn's log_loss and d2_log_loss_score: one visit of the probabilities, and no array of their size.
+"""scikit-learn's log_loss and d2_log_loss_score: one visit of the probabilities.
 
-The kernel computes the loss and looks at all probabilities in the same visit. Whatever scikit-learn would refuse, and
-every kind of input that is not plain, is left to scikit-learn's own function: its words, its decision.
+The kernel computes the loss and looks at all probabilities in the same visit. With labels no array of the size of the
+probabilities is made; an indicator matrix becomes one of their dtype, and a single column two. What scikit-learn would
+refuse, and every kind of input that is not plain, is left to scikit-learn's own function: its words, its decision.
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ def log_loss(
     Warns
     -----
     UserWarning
-        As in scikit-learn: rows that do not sum to one, within the square root of :math:`\epsilon`, or `labels` that
+        As in scikit-learn: rows that do not sum to one, within :math:`\sqrt\epsilon + 10^{-8}`, or `labels` that
         are not sorted.
 
     Notes
@@ -156,9 +157,11 @@ def d2_log_loss_score(
     0.7630344
     """
     case = _plain_case(y_true, y_proba, sample_weight, labels) if _is_default(y_pred) else None
-    total = None if case is None or len(case.p) < 2 else _loss(case, "sum")
-    null = 0.0 if total is None or case is None else _loss_of_frequencies(case)
-    if total is None or null == 0.0:
+    null = 0.0 if case is None or len(case.p) < 2 else _loss_of_frequencies(case)
+    total = (
+        None if case is None or null == 0.0 else _loss(case, "sum")
+    )  # which may warn: not before that is settled
+    if total is None:
         return float(
             their_d2_log_loss_score(
                 y_true, y_proba, sample_weight=sample_weight, labels=labels, y_pred=y_pred
@@ -203,6 +206,8 @@ def _plain_case(y_true: Any, y_proba: Any, sample_weight: Any, labels: Any) -> _
 def _looked_at(y_true: Any, y_proba: Any, sample_weight: Any, labels: Any) -> _Case | None:
     if type(y_proba) is not np.ndarray and get_config()["array_api_dispatch"]:
         return None
+    if any(isinstance(given, np.ma.MaskedArray) for given in (y_true, y_proba, sample_weight, labels)):
+        return None
     p = _probabilities(y_proba)
     if p is None:
         return None
@@ -221,8 +226,8 @@ def _probabilities(y_proba: Any) -> np.ndarray | None:
     """Of shape (n_samples, n_classes) and one of _DTYPES, values not looked at."""
     p = y_proba
     if type(p) is not np.ndarray:
-        if hasattr(p, "mask") or hasattr(p, "nnz") or isinstance(p, np.ndarray):
-            return None  # masked, sparse, np.matrix
+        if hasattr(p, "nnz") or isinstance(p, np.ndarray):
+            return None  # sparse, np.matrix
         p = np.asarray(p)
     if p.dtype not in _DTYPES:
         if p.dtype.kind not in "iub":
@@ -269,8 +274,21 @@ def _class_indices(given: Any, target: np.ndarray, labels: Any, classes: int) ->
             return codes
     if target.ndim != 1 or type_of_target(given) not in ("binary", "multiclass"):
         return None
+    if not _are_of_a_kind(given, target, known):
+        return None
     encoder = LabelEncoder().fit(target if known is None else known)
-    return np.asarray(encoder.transform(target)) if len(encoder.classes_) == classes else None
+    if len(encoder.classes_) != classes:
+        return None
+    codes = np.asarray(encoder.transform(target))
+    # The encoder casts to the dtype of the classes, where what is no class may become one.
+    return codes if np.array_equal(encoder.classes_[codes], target) else None
+
+
+def _are_of_a_kind(given: Any, target: np.ndarray, known: np.ndarray | None) -> bool:
+    """Whether labels, and those that are known, can be compared: NumPy makes text of numbers that stand beside text."""
+    if known is not None and known.dtype.kind != target.dtype.kind:
+        return {known.dtype.kind, target.dtype.kind} <= set("iu")
+    return target.dtype.kind != "U" or target is given or all(isinstance(label, str) for label in given)
 
 
 def _integer_indices(target: np.ndarray, known: np.ndarray | None, classes: int) -> np.ndarray | None:
@@ -282,7 +300,7 @@ def _integer_indices(target: np.ndarray, known: np.ndarray | None, classes: int)
     if high - low >= _MOST_SPREAD * classes or first < low or last > high:
         return None
     if known is not None and high - low + 1 == classes:
-        return target if low == 0 else target - target.dtype.type(low)
+        return target if low == 0 else target.astype(np.int64) - low
     offsets = target if low == 0 else target.astype(np.int64) - low
     present = np.bincount(offsets.astype(np.int64, copy=False), minlength=high - low + 1) > 0
     if known is not None:
@@ -299,16 +317,19 @@ def _integer_indices(target: np.ndarray, known: np.ndarray | None, classes: int)
 def _loss(case: _Case, reduction: str) -> float | None:
     """The reduced loss, or None if the probabilities are refused; a warning if rows do not sum to one."""
     epsilon = float(np.finfo(case.p.dtype).eps)
-    value, least, most, off = _core.score_probabilities(
-        case.p, _core.STORED[case.p.dtype],
-        case.codes, 0 if case.codes is None else _core.INTEGERS[case.codes.dtype],
-        case.indicator,
-        case.weight, 0 if case.weight is None else _core.FLOATS[case.weight.dtype],
-        epsilon, _core.REDUCTIONS[reduction], runtime.resolve_threads(None),
-    )  # fmt: skip
+    try:
+        value, least, most, off = _core.score_probabilities(
+            case.p, _core.STORED[case.p.dtype],
+            case.codes, 0 if case.codes is None else _core.INTEGERS[case.codes.dtype],
+            case.indicator,
+            case.weight, 0 if case.weight is None else _core.FLOATS[case.weight.dtype],
+            epsilon, _core.REDUCTIONS[reduction], runtime.resolve_threads(None),
+        )  # fmt: skip
+    except _core.LabelError:  # another thread has changed the labels since they were looked at
+        return None
     if not (least >= 0 and most <= 1 and math.isfinite(off)):
         return None
-    if off > math.sqrt(epsilon):
+    if off > math.sqrt(epsilon) + 1e-8:  # as numpy.isclose, whose absolute tolerance stays
         warnings.warn(_NO_PROBABILITIES, UserWarning, stacklevel=3)
     return value
 

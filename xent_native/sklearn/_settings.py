@@ -7,6 +7,8 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from .. import _core, _options, runtime
 
 
@@ -16,6 +18,7 @@ class Settings:
 
     C: float
     fit_intercept: bool
+    warm_start: bool
     smoothing: float
     tol: float
     max_iter: int
@@ -26,7 +29,8 @@ class Settings:
         """Those of an estimator; TypeError or ValueError that names the first that does not fit."""
         return cls(
             _above_zero("C", estimator.C),
-            _options.flag("fit_intercept", estimator.fit_intercept),
+            _boolean("fit_intercept", estimator.fit_intercept),
+            _boolean("warm_start", estimator.warm_start),
             _options.smoothing(estimator.label_smoothing),
             _options.finite_number("tol", estimator.tol, 0.0),
             _count("max_iter", estimator.max_iter),
@@ -41,7 +45,16 @@ def _above_zero(name: str, value: Any) -> float:
         raise TypeError(f"{name} must be a number above 0, or inf; got {_options.shown(value)}") from None
     if math.isnan(found) or found <= 0:
         raise ValueError(f"{name} must be a number above 0, or inf; got {found!r}")
+    if math.isinf(1 / found):
+        raise ValueError(f"{name} must be a number whose inverse is finite, or inf; got {found!r}")
     return found
+
+
+def _boolean(name: str, value: Any) -> bool:
+    """As scikit-learn has it: text such as "no" is not taken for true."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} must be True or False; got {_options.shown(value)}")
+    return bool(value)
 
 
 def _count(name: str, value: Any) -> int:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from typing import Any
 
@@ -160,7 +161,7 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):
         if len(classes) < 2:
             raise ValueError(f"y must have at least two classes; got one class, {_options.shown(classes[0])}")
         weight = self._weights(X, y, classes, codes, sample_weight)
-        start = self._start(X, classes) if self.warm_start else None
+        start = self._start(X, classes) if settings.warm_start else None
         self.classes_ = classes
         prior = Prior(0.0, 0.0, 1.0 / settings.C, 0.0)
         self._solve(X, codes, weight, prior, start, settings)
@@ -207,7 +208,7 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):
         O. Chapelle, L. Li, "An empirical evaluation of Thompson sampling", NIPS 2011, algorithm 3.
         """
         settings = Settings.of(self)
-        is_first = not hasattr(self, "coef_")
+        is_first = not hasattr(self, "_precision")
         X, y = validate_data(self, X, y, accept_sparse="csr", dtype=_DTYPES, order="C", reset=is_first)
         check_classification_targets(y)
         known = self._known_classes(classes, is_first)
@@ -311,11 +312,17 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):
         """Weights of the samples times those of their classes, in float64; None if all are 1."""
         if sample_weight is None and self.class_weight is None:
             return None
-        given = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
-        if self.class_weight is None:
-            return np.asarray(given)
-        factors = compute_class_weight(self.class_weight, classes=classes, y=y, sample_weight=given)
-        return np.asarray(given * factors[codes])
+        weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+        if self.class_weight is not None:
+            check_class_weight(self.class_weight)
+            factors = compute_class_weight(self.class_weight, classes=classes, y=y, sample_weight=weight)
+            weight = weight * factors[codes]
+        total = weight.sum()
+        if not (np.isfinite(total) and total > 0):
+            raise ValueError(
+                f"sample_weight, times class_weight, must have a finite sum above 0; got a sum of {total}"
+            )
+        return np.asarray(weight)
 
     def _start(self, X: Any, classes: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
         """The coefficients of the last fit, if there are any for the same classes and features."""
@@ -335,7 +342,10 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):
             if is_first:
                 raise ValueError("classes must be given in the first call of partial_fit; got None")
             return np.asarray(self.classes_)
-        known = np.unique(np.asarray(classes))
+        given = np.asarray(classes)
+        if given.ndim != 1:
+            raise ValueError(f"classes must have one dimension; got shape {given.shape}")
+        known = np.unique(given)
         if not is_first and not np.array_equal(known, self.classes_):
             raise ValueError(f"classes must be those of the first call, {self.classes_}; got {known}")
         if len(known) < 2:
@@ -367,6 +377,22 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):
         )
         if found.status != 0:
             warn_of_no_convergence(found, settings)
+
+
+def check_class_weight(class_weight: Any) -> None:
+    """ValueError for a weight that is none; what is no dict is scikit-learn's to judge."""
+    if not isinstance(class_weight, dict):
+        return
+    for label, weight in class_weight.items():
+        try:
+            found = _options.number(weight)
+        except TypeError:
+            found = math.nan
+        if not (math.isfinite(found) and found >= 0):
+            raise ValueError(
+                f"class_weight must have finite weights of at least 0; got {_options.shown(weight)} for the label "
+                f"{_options.shown(label)}"
+            )
 
 
 def warn_of_no_convergence(found: Solution, settings: Settings) -> None:
