@@ -245,6 +245,8 @@ static void check_reduced(const check *k) {
     const problem *q = k->q;
     double ratio;
     expected e = total_of(&k->total, q->rows);
+    if (k->total.sum.size > MOST && e.freedom == NOTHING_ELSE) /* the sum overflows, though the mean would not */
+        e.freedom = fabsl(e.value) < k->total.sum.size * 0.999L ? ANYTHING : OR_INFINITE;
     e.bound = (e.bound + k->divisor_error * fabsl(e.value)) / fabsl(k->divisor) + (long double)0x1p-1074;
     e.unfused /= fabsl(k->divisor);
     e.value /= k->divisor;

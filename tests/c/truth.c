@@ -175,9 +175,11 @@ static expected dense_loss(const truth *t, const sums *s, const errors *e, const
     return weighted_loss(sum, (long double)t->weight);
 }
 
-/* The weight is a float64 before it is multiplied with the factor of the Hessian, and may be no normal number. */
+/* The weight is a float64 before it is multiplied with the factor of the Hessian: it may be no normal number, or none.
+ */
 freedom curve_freedom(const errors *e, long double weight, long double steep, long double mass, long double size) {
-    return weight != 0 && fabsl(weight) < 0x1p-1022L ? ANYTHING : slope_freedom(e, steep, mass, size);
+    if (weight != 0 && !(fabsl(weight) >= 0x1p-1022L && fabsl(weight) <= (long double)DBL_MAX)) return ANYTHING;
+    return slope_freedom(e, steep, mass, size);
 }
 
 /* Gradient and Hessian of one class, whose probability is known. */

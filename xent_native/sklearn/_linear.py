@@ -45,8 +45,8 @@ def _blas() -> ThreadpoolController:
 class _BlasLimit:
     """How many threads BLAS has, while it is used from some threads at once.
 
-    The number belongs to the process, or, where BLAS runs on OpenMP, to the thread. In the first case the first user keeps
-    what it was, and the last one restores it, in whatever order they come and go.
+    The number belongs to the process, or, where BLAS runs on OpenMP, to the thread. In the first case the first user
+    keeps what it was, and the last one restores it, in whatever order they come and go.
     """
 
     def __init__(self) -> None:
