@@ -245,8 +245,10 @@ static void check_reduced(const check *k) {
     const problem *q = k->q;
     double ratio;
     expected e = total_of(&k->total, q->rows);
-    if (k->total.sum.size > MOST && e.freedom == NOTHING_ELSE) /* the sum overflows, though the mean would not */
+    /* The sum overflows, though the mean would not; or its errors alone may. */
+    if (k->total.sum.size > MOST && e.freedom == NOTHING_ELSE)
         e.freedom = fabsl(e.value) < k->total.sum.size * 0.999L ? ANYTHING : OR_INFINITE;
+    if (e.bound > MOST) e.freedom = ANYTHING;
     e.bound = (e.bound + k->divisor_error * fabsl(e.value)) / fabsl(k->divisor) + (long double)0x1p-1074;
     e.unfused /= fabsl(k->divisor);
     e.value /= k->divisor;
