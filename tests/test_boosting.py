@@ -278,6 +278,22 @@ def test_bad_arrays():
         xgboost_objective().average([0, 2], num_class=2)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        (("3",), TypeError, "num_class must be an integer, at least 2; got '3'"),
+        ((2.5,), TypeError, r"num_class must be an integer, at least 2; got 2\.5"),
+        ((1,), ValueError, r"num_class must lie in \[2, 2147483648\); got 1"),
+        ((2,), ValueError, "n_features must be the number of columns .*; got None"),
+        ((2, "4"), TypeError, "n_features must be an integer, at least 1; got '4'"),
+        ((2, 0), ValueError, "n_features must be at least 1; got 0"),
+    ],
+)
+def test_bad_parameters_of_catboost(arguments, error, message):
+    with pytest.raises(error, match=message):
+        catboost_objective().params(*arguments)
+
+
 def test_no_booster_is_imported():
     code = (
         "import sys, xent_native.boosting as b; b.xgboost_objective(), b.lightgbm_objective(), b.catboost_objective(); "

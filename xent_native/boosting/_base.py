@@ -13,6 +13,7 @@ from .. import _copy, _core, _options, _problem, activations, runtime
 
 FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 FORMS = ("diagonal", "doubled", "friedman")
+_END_OF_CLASSES = 1 << 31  # boosters count them in 32 bits
 
 
 class Objective:
@@ -278,6 +279,21 @@ class Objective:
             )  # fmt: skip
         except _core.LabelError as error:
             raise bad_label(error, y, x.shape[1]) from None
+
+
+def class_count(num_class: Any, least: int) -> int:
+    """`num_class` as an int."""
+    try:
+        count = _options.integer(num_class)
+    except (TypeError, OverflowError):
+        raise TypeError(
+            f"num_class must be an integer, at least {least}; got {_options.shown(num_class)}"
+        ) from None
+    if not least <= count < _END_OF_CLASSES:
+        raise ValueError(
+            f"num_class must lie in [{least}, {_END_OF_CLASSES}); got {_options.shown(num_class)}"
+        )
+    return count
 
 
 def _two_classes(x: np.ndarray) -> np.ndarray:

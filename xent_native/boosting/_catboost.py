@@ -7,8 +7,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from .. import _copy, _core, _problem
-from ._base import FLOAT64, FORMS, Objective, bad_label
+from .. import _copy, _core, _options, _problem
+from ._base import FLOAT64, FORMS, Objective, bad_label, class_count
+
+FEW_FEATURES = 20  # below, CatBoost 1.2 takes one step to the leaves of its Logloss
 
 
 class CatBoostObjective(Objective):
@@ -95,7 +97,7 @@ class CatBoostObjective(Objective):
         """False: less is better."""
         return False
 
-    def params(self, num_class: int) -> dict[str, Any]:
+    def params(self, num_class: int, n_features: int | None = None) -> dict[str, Any]:
         """Parameters that CatBoost chooses for its own objective, but not for a custom one; with the objective itself.
 
         The learning rate is not among them: CatBoost finds one for its own objectives, and takes 0.03 for others. The
@@ -105,17 +107,44 @@ class CatBoostObjective(Objective):
         ----------
         num_class : int
             K, at least 2.
+        n_features : int, optional
+            The number of columns of the training data, of whatever kind, constant and ignored ones too. With two
+            classes it has to be given: CatBoost's own objective takes one step to the value of a leaf with fewer than
+            20 features, and 10 with more. With more than two classes it changes nothing.
 
         Examples
         --------
         >>> from xent_native.boosting import catboost_objective
         >>> catboost_objective().params(3)["bootstrap_type"]
         'Bayesian'
+        >>> catboost_objective().params(2, n_features=30)["leaf_estimation_iterations"]
+        10
         """
-        if num_class < 2:
-            raise ValueError(f"num_class must be at least 2; got {num_class!r}")
-        metric = "Logloss" if num_class == 2 else "MultiClass"
-        common = {"loss_function": self, "eval_metric": metric, "leaf_estimation_method": "Newton"}
-        if num_class == 2:
-            return {**common, "leaf_estimation_iterations": 10}
-        return {**common, "leaf_estimation_iterations": 1, "bootstrap_type": "Bayesian"}
+        classes = class_count(num_class, 2)
+        features = None if n_features is None else _feature_count(n_features)
+        common = {"loss_function": self, "leaf_estimation_method": "Newton"}
+        if classes > 2:
+            return {
+                **common,
+                "eval_metric": "MultiClass",
+                "leaf_estimation_iterations": 1,
+                "bootstrap_type": "Bayesian",
+            }
+        if features is None:
+            raise ValueError(
+                "n_features must be the number of columns of the training data, as CatBoost chooses by it with two "
+                "classes; got None"
+            )
+        steps = 1 if features < FEW_FEATURES else 10
+        return {**common, "eval_metric": "Logloss", "leaf_estimation_iterations": steps}
+
+
+def _feature_count(value: Any) -> int:
+    """`n_features` as an int."""
+    try:
+        count = _options.integer(value)
+    except (TypeError, OverflowError):
+        raise TypeError(f"n_features must be an integer, at least 1; got {_options.shown(value)}") from None
+    if count < 1:
+        raise ValueError(f"n_features must be at least 1; got {_options.shown(value)}")
+    return count
