@@ -203,8 +203,34 @@ def test_copies(make, rng):
     shown = "label_smoothing=0.1, class_weight=[1.0, 2.0, 3.0], gamma=1.0, hessian='diagonal', n_threads=1"
     assert repr(objective) == f"{make.__name__}({shown})"
     assert repr(make()) == f"{make.__name__}()"
-    with pytest.raises(AttributeError, match="gamma cannot be changed"):
-        objective.gamma = 2.0
+    for name in objective.get_config():
+        with pytest.raises(AttributeError, match=f"{name} cannot be changed"):
+            setattr(objective, name, 2.0)
+        with pytest.raises(AttributeError, match=f"{name} cannot be deleted"):
+            delattr(objective, name)
+
+
+@pytest.mark.parametrize("make", ALL, ids=ids)
+@pytest.mark.parametrize(
+    "weights", [[1.0, 2.0, 3.0], np.array([1.0, 2.0, 3.0]), {0: 1.0, 1: 2.0, 2: 3.0}], ids=str
+)
+def test_whoever_gave_an_option_cannot_change_it(make, weights):
+    given, gamma = copy.copy(weights), np.array(1.0)
+    objective = make(class_weight=given, gamma=gamma)
+    config, shown = objective.get_config(), repr(objective)
+    given[0], gamma[...] = 100.0, 5.0
+    objective.class_weight[0] = 100.0
+    objective.get_config()["class_weight"][0] = 100.0
+    expected = make(class_weight=weights, gamma=1.0).cross_entropy_of([0, 1], [[0.0, 1, 2], [1, 1, 0]])
+    for one in (
+        objective,
+        copy.copy(objective),
+        copy.deepcopy(objective),
+        pickle.loads(pickle.dumps(objective)),
+    ):
+        assert one.get_config() == config
+        assert repr(one) == shown
+        assert one.cross_entropy_of([0, 1], [[0.0, 1, 2], [1, 1, 0]]) == expected
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self
@@ -41,25 +42,27 @@ class Objective:
         hessian: str | None = None,
         n_threads: int | None = None,
     ) -> None:
-        self._smoothing = _options.smoothing(label_smoothing)
         self._weights = _problem.kept_weights("class_weight", class_weight)
         if self._weights is not None and np.ndim(self._weights) == 0 and not isinstance(self._weights, dict):
             raise ValueError(f"class_weight must have one number per class; got {self._weights!r}")
-        self._gamma = _options.finite_number("gamma", gamma, 0.0)
         if hessian is not None and (not isinstance(hessian, str) or hessian not in self.forms):
             choices = ", ".join(map(repr, self.forms))
             raise ValueError(f"hessian must be one of {choices} or None; got {_options.shown(hessian)}")
-        if n_threads is not None:
-            runtime.resolve_threads(n_threads)
-        self.label_smoothing = label_smoothing
-        self.class_weight = class_weight
-        self.gamma = gamma
+        # Python's own numbers: what was given may be an array of no dimension, which its owner can change.
+        self.label_smoothing = _options.smoothing(label_smoothing)
+        self.gamma = _options.finite_number("gamma", gamma, 0.0)
         self.hessian = hessian
-        self.n_threads = n_threads
+        self.n_threads = None if n_threads is None else runtime.resolve_threads(n_threads)
         self._factors: dict[tuple[int, np.dtype], np.ndarray | None] = {}
 
+    @property
+    def class_weight(self) -> Any:
+        """A new list or dict each time: whoever changes it does not change the objective."""
+        weights = self._weights
+        return weights.tolist() if isinstance(weights, np.ndarray) else copy.copy(weights)
+
     def get_config(self) -> dict[str, Any]:
-        """The options by name, as they were given."""
+        """The options by name, in types that can be pickled and shown: class weights as a list or a dict."""
         return {name: getattr(self, name) for name in self.OPTIONS}
 
     @classmethod
@@ -77,9 +80,14 @@ class Objective:
         return f"{self.name}({', '.join(given)})"
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name in self.OPTIONS and name in self.__dict__:
+        if name in self.OPTIONS and hasattr(self, name):
             raise AttributeError(f"{name} cannot be changed; make another objective")
         super().__setattr__(name, value)
+
+    def __delattr__(self, name: str) -> None:
+        if name in self.OPTIONS:
+            raise AttributeError(f"{name} cannot be deleted; make another objective")
+        super().__delattr__(name)
 
     def __deepcopy__(self, memo: Any) -> Self:
         """Itself, as nothing changes it: CatBoost copies its parameters, and scikit-learn wants the same ones back."""
@@ -165,7 +173,7 @@ class Objective:
         if len(labels) == 0:
             raise ValueError("y must have at least one label; got none")
         shares = np.bincount(labels.astype(np.int64), weight, count)
-        shares = shares * (1 - self._smoothing) + shares.sum() * (self._smoothing / count)
+        shares = shares * (1 - self.label_smoothing) + shares.sum() * (self.label_smoothing / count)
         factors = self._class_weights(count, FLOAT64)
         if factors is not None:
             shares = shares * factors
@@ -226,10 +234,10 @@ class Objective:
         classes = x.shape[axis]
         try:
             _core.cross_entropy(
-                True, x, dtype, axis, y, label_type(y), None, None, self._smoothing,
+                True, x, dtype, axis, y, label_type(y), None, None, self.label_smoothing,
                 self._class_weights(classes, _problem.computed(x.dtype)), weight, weight_type(weight), 0.0, 0,
                 runtime.resolve_threads(self.n_threads), None, 0, None, grad, hess, None, None,
-                _core.SHAPES["focal" if self._gamma else "plain"], self._gamma, 1.0, True,
+                _core.SHAPES["focal" if self.gamma else "plain"], self.gamma, 1.0, True,
                 self._scale(form, classes),
             )  # fmt: skip
         except _core.LabelError as error:
@@ -247,7 +255,7 @@ class Objective:
         """The same of one score a row, shape (N,): that of the second of two classes, the first one having 0."""
         dtype = _problem.computed(x.dtype)
         factors = self._class_weights(2, dtype)
-        if self._gamma or form != "diagonal" or (factors is not None and not factors[0] > 0):
+        if self.gamma or form != "diagonal" or (factors is not None and not factors[0] > 0):
             both = np.empty((2, 2, len(x)), grad.dtype)
             self._solve(_two_classes(x), 0, y, weight, form, both[0], both[1])
             grad[...], hess[...] = both[0, 1], both[1, 1]
@@ -259,7 +267,7 @@ class Objective:
         code = _core.FLOAT64_TO_FLOAT32 if narrow else _core.stored_code(x.dtype)
         try:
             _core.binary_cross_entropy(
-                True, x[:, None], code, 1, None, self._smoothing, positive, None, weight, weight_type(weight), 0.0,
+                True, x[:, None], code, 1, None, self.label_smoothing, positive, None, weight, weight_type(weight), 0.0,
                 0, share, runtime.resolve_threads(self.n_threads), None, 0, None, grad[:, None], hess[:, None],
                 None, True, y, label_type(y),
             )  # fmt: skip
@@ -272,10 +280,10 @@ class Objective:
         try:
             return _core.cross_entropy(
                 True, _problem.passable(x, 1), _core.stored_code(x.dtype), 1, y, label_type(y), None, None,
-                self._smoothing, self._class_weights(x.shape[1], dtype), weight, weight_type(weight), 0.0,
+                self.label_smoothing, self._class_weights(x.shape[1], dtype), weight, weight_type(weight), 0.0,
                 _core.REDUCTIONS["mean" if weight is None else "mean_with_sample_weight"],
                 runtime.resolve_threads(self.n_threads), None, 0, None, None, None, None, None,
-                _core.SHAPES["focal" if self._gamma else "plain"], self._gamma, 1.0,
+                _core.SHAPES["focal" if self.gamma else "plain"], self.gamma, 1.0,
             )  # fmt: skip
         except _core.LabelError as error:
             raise bad_label(error, y, x.shape[1]) from None

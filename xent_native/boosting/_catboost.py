@@ -42,8 +42,8 @@ class CatBoostObjective(Objective):
         classes = len(approx)
         try:
             return _core.row_derivatives(
-                approx, target, -weight, self._smoothing, self._class_weights(classes, FLOAT64),
-                _core.SHAPES["focal" if self._gamma else "plain"], self._gamma, self._scale(form, classes),
+                approx, target, -weight, self.label_smoothing, self._class_weights(classes, FLOAT64),
+                _core.SHAPES["focal" if self.gamma else "plain"], self.gamma, self._scale(form, classes),
                 form == "full",
             )  # fmt: skip
         except _core.LabelError as error:
