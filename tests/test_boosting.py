@@ -140,6 +140,30 @@ def test_one_score_a_row_is_that_of_the_second_of_two_classes(rng, options, weig
     np.testing.assert_allclose(of_lightgbm[1], hess, rtol=1e-7, atol=1e-12)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    "weights",
+    [[1e-40, 1], [1, 1e-40], [1e-30, 1e30], [1e30, 1e-30], [1e-320, 1], [1e-200, 1e200], [1e200, 1e-200], [0, 1],
+     [1, 0], [0, 0], [-1, 1], [1, -1], [-2, -3]],
+    ids=str,
+)  # fmt: skip
+def test_class_weights_of_one_score_a_row_whatever_their_ratio(rng, weights, dtype):
+    """What two scores a row give: weights that the dtype can hold are never lost in their ratio."""
+    y, z = rng.integers(0, 2, 100).astype(np.float32), rng.normal(size=100).astype(dtype)
+    with np.errstate(all="ignore"):
+        weights = np.array(weights, np.float64).astype(dtype)
+    objective = xgboost_objective(class_weight=weights, hessian="diagonal")
+    found = objective(y, z)
+    both = objective(y, np.stack([0 * z, z], 1))
+    for one, two in zip(found, both, strict=True):
+        np.testing.assert_allclose(one, two[:, 1], rtol=1e-5 if dtype == np.float32 else 1e-12)
+    if dtype == np.float64:
+        p, factor = 1 / (1 + np.exp(-z)), weights[y.astype(int)]
+        tiny = np.finfo(dtype).tiny  # below, the gradient has fewer digits
+        np.testing.assert_allclose(found[0], factor * (p - y), rtol=1e-12, atol=tiny)
+        np.testing.assert_allclose(found[1], factor * p * (1 - p), rtol=1e-12, atol=tiny)
+
+
 @pytest.mark.parametrize("options", boosters.OPTIONS, ids=ids)
 def test_the_metric_is_the_mean_loss(rows, options):
     y, x, weight = rows

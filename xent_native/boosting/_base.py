@@ -255,14 +255,13 @@ class Objective:
         """The same of one score a row, shape (N,): that of the second of two classes, the first one having 0."""
         dtype = _problem.computed(x.dtype)
         factors = self._class_weights(2, dtype)
-        if self.gamma or form != "diagonal" or (factors is not None and not factors[0] > 0):
+        share, ratio = _share_and_ratio(factors)
+        if self.gamma or form != "diagonal" or ratio is None:
             both = np.empty((2, 2, len(x)), grad.dtype)
             self._solve(_two_classes(x), 0, y, weight, form, both[0], both[1])
             grad[...], hess[...] = both[0, 1], both[1, 1]
             return
-        share, positive = 1.0, None
-        if factors is not None:
-            share, positive = float(factors[0]), np.array([factors[1] / factors[0]], dtype)
+        positive = None if factors is None else np.array([ratio], dtype)
         narrow = x.dtype == FLOAT64 and grad.dtype == FLOAT32
         code = _core.FLOAT64_TO_FLOAT32 if narrow else _core.stored_code(x.dtype)
         try:
@@ -302,6 +301,20 @@ def class_count(num_class: Any, least: int) -> int:
             f"num_class must lie in [{least}, {_END_OF_CLASSES}); got {_options.shown(num_class)}"
         )
     return count
+
+
+def _share_and_ratio(factors: np.ndarray | None) -> tuple[float, float | None]:
+    """Weights of two classes as a factor of both and one of the second; None for that if one of them is not normal.
+
+    In a number that is 0, subnormal, infinite or NaN the weights could not be told any more.
+    """
+    if factors is None:
+        return 1.0, 1.0
+    with np.errstate(all="ignore"):
+        ratio = factors[1] / factors[0]
+    limits = np.finfo(factors.dtype)
+    normal = all(limits.tiny <= number <= limits.max for number in (factors[0], ratio))
+    return float(factors[0]), float(ratio) if normal else None
 
 
 def _two_classes(x: np.ndarray) -> np.ndarray:
