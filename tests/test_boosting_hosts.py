@@ -274,6 +274,15 @@ class TestLightGBM:
         ):
             lightgbm_objective().fold_init_score(booster, 0.5)
 
+    def test_fold_init_score_leaves_a_model_as_it_was_if_scores_are_bad(self, iris):
+        booster = self.train(iris, {"num_class": 3, "objective": lightgbm_objective()})
+        before = booster.model_to_string()
+        with pytest.raises(ValueError, match="init_score must be finite; got nan at index 1"):
+            lightgbm_objective().fold_init_score(booster, [0.0, np.nan, 0.0])
+        with pytest.raises(TypeError, match="init_score must"):
+            lightgbm_objective().fold_init_score(booster, ["a", "b", "c"])
+        assert booster.model_to_string() == before
+
 
 OF_CATBOOST = {"iterations": ROUNDS, "depth": 3, "learning_rate": 0.3, "random_seed": 1, "thread_count": 1,
                "allow_writing_files": False}  # fmt: skip

@@ -15,6 +15,9 @@ from .. import _copy, _core, _options, _problem, activations, runtime
 FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 FORMS = ("diagonal", "doubled", "friedman")
 _END_OF_CLASSES = 1 << 31  # boosters count them in 32 bits
+_MOST_CLASSES = (
+    1 << 20
+)  # that labels alone can ask for: one more than the largest may be more than the memory holds
 
 
 class Objective:
@@ -156,7 +159,7 @@ class Objective:
             Class indices; floats that are whole numbers will do.
         sample_weight : array_like, shape (N,), optional
         num_class : int, optional
-            K, if it is not the largest label plus one.
+            K, if it is not the largest label plus one, or if that is more than 2^20.
 
         Returns
         -------
@@ -165,20 +168,48 @@ class Objective:
             such formula: this is then where cross-entropy would begin.
         """
         labels = _whole("y", _problem.as_array("y", y))
-        count = _options.integer(num_class) if num_class is not None else int(labels.max(initial=0)) + 1
-        labels, weight = self._rows(labels, sample_weight, len(labels))
-        if count < 1 or np.any((labels < 0) | (labels >= count)):
-            bad = labels[(labels < 0) | (labels >= count)]
-            raise IndexError(f"y must lie in [0, {count}); got {bad[0]}" if len(bad) else "no classes")
         if len(labels) == 0:
             raise ValueError("y must have at least one label; got none")
+        if num_class is None:
+            end = int(labels.max()) + 1
+            if end > _MOST_CLASSES:
+                raise ValueError(
+                    f"y must lie in [0, {_MOST_CLASSES}), or num_class must be given; got "
+                    f"{_label(labels.max())} at index {labels.argmax()}"
+                )
+            count = max(end, 1)
+        else:
+            count = class_count(num_class, 1)
+        wrong = np.flatnonzero((labels < 0) | (labels >= count))
+        if len(wrong):
+            raise IndexError(
+                f"y must lie in [0, {count}); got {_label(labels[wrong[0]])} at index {wrong[0]}"
+            )
+        labels, weight = self._rows(labels, sample_weight, len(labels))
         shares = np.bincount(labels.astype(np.int64), weight, count)
+        _check_sum("sample_weight", shares)
         shares = shares * (1 - self.label_smoothing) + shares.sum() * (self.label_smoothing / count)
         factors = self._class_weights(count, FLOAT64)
         if factors is not None:
-            shares = shares * factors
+            with np.errstate(all="ignore"):
+                shares = shares * factors
+            _check_sum("class_weight", shares)
         with np.errstate(all="ignore"):
             return np.asarray(np.log(np.maximum(shares / shares.sum(), self.least_share)))
+
+    def _one_score(self, average: np.ndarray, num_class: Any, binary: Any) -> bool:
+        """Whether there is one score a row, where `average` has one for each class."""
+        classes = len(average)
+        if binary is not None and not _options.flag("binary", binary):
+            return False
+        if classes == 1:
+            raise ValueError(
+                f"num_class must be at least 2, or binary false; got {_options.shown(num_class)} for labels y of class "
+                "0 alone"
+            )
+        if classes > 2 and binary is not None:
+            raise ValueError(f"binary must be false with {classes} classes; got {_options.shown(binary)}")
+        return classes == 2
 
     # How a host's arrays become a call of the kernels.
 
@@ -331,7 +362,7 @@ def _whole(name: str, labels: np.ndarray) -> np.ndarray:
     if labels.dtype.kind != "f":
         return labels
     with np.errstate(all="ignore"):
-        wrong = np.flatnonzero(labels != np.trunc(labels))
+        wrong = np.flatnonzero(~np.isfinite(labels) | (labels != np.trunc(labels)))
     if len(wrong):
         raise ValueError(f"{name} must hold whole numbers; got {labels[wrong[0]]} at index {wrong[0]}")
     return labels
@@ -348,10 +379,23 @@ def weight_type(weight: np.ndarray | None) -> int:
     return 0 if weight is None else _core.FLOATS[weight.dtype]
 
 
-def bad_label(error: _core.LabelError, labels: np.ndarray, classes: int) -> Exception:
-    """What the user is told of a label that is none of the classes."""
-    row = error.args[0]
-    value = labels[row].item()
+def bad_label(error: _core.LabelError, labels: np.ndarray, classes: int, name: str = "y_true") -> Exception:
+    """What the user is told of a label that is none of the classes; `labels` without a dimension is one label."""
+    value = labels[error.args[0]].item() if labels.ndim else labels.item()
+    where = f" at index {error.args[0]}" if labels.ndim else ""
     if isinstance(value, float) and not (math.isfinite(value) and value == math.trunc(value)):
-        return ValueError(f"y_true must hold whole numbers; got {value!r} at index {row}")
-    return IndexError(f"y_true must lie in [0, {classes}); got {value:.0f} at index {row}")
+        return ValueError(f"{name} must hold whole numbers; got {value!r}{where}")
+    return IndexError(f"{name} must lie in [0, {classes}); got {_label(value)}{where}")
+
+
+def _label(value: Any) -> str:
+    """A whole number of any type: all digits of an integer, of a float no more than say something."""
+    return f"{value:.16g}" if isinstance(value, float | np.floating) else str(int(value))
+
+
+def _check_sum(name: str, shares: np.ndarray) -> None:
+    """ValueError if the classes' shares have no sum to be divided by."""
+    with np.errstate(all="ignore"):
+        total = float(shares.sum())
+    if total == 0 or not math.isfinite(total):
+        raise ValueError(f"{name} must have a finite sum over the labels of y, other than 0; got {total!r}")

@@ -38,8 +38,15 @@ class CatBoostObjective(Objective):
         second_ders : list of K lists of float
             ``-weight * U (diag(p) - p p^T)``, or its diagonal alone.
         """
+        if type(approx) is not np.ndarray or approx.dtype is not FLOAT64 or approx.ndim != 1:
+            approx = _scores(approx)
+        # CatBoost gives floats, once a row: those are let through without a look.
+        target = target if type(target) is float else _number("target", target)
+        weight = weight if type(weight) is float else _number("weight", weight)
         form = self.hessian or "full"
         classes = len(approx)
+        if classes == 0:
+            raise ValueError("approx must have at least one class; got shape (0,)")
         try:
             return _core.row_derivatives(
                 approx, target, -weight, self.label_smoothing, self._class_weights(classes, FLOAT64),
@@ -47,7 +54,7 @@ class CatBoostObjective(Objective):
                 form == "full",
             )  # fmt: skip
         except _core.LabelError as error:
-            raise bad_label(error, np.array([target]), classes) from None
+            raise bad_label(error, np.array(target), classes, "target") from None
 
     def calc_ders_range(self, approxes: Any, targets: Any, weights: Any = None) -> np.ndarray:
         """First and second derivatives of the negative loss of many rows, two classes.
@@ -137,6 +144,22 @@ class CatBoostObjective(Objective):
             )
         steps = 1 if features < FEW_FEATURES else 10
         return {**common, "eval_metric": "Logloss", "leaf_estimation_iterations": steps}
+
+
+def _scores(approx: Any) -> np.ndarray:
+    """The scores of one row as float64."""
+    row = _copy.contiguous(_problem.as_array("approx", approx), FLOAT64)
+    if row.ndim != 1:
+        raise ValueError(f"approx must have shape (K,); got {row.shape}")
+    return row
+
+
+def _number(name: str, value: Any) -> float:
+    """A number of any type as a float."""
+    try:
+        return _options.number(value)
+    except TypeError:
+        raise TypeError(f"{name} must be a number; got {_options.shown(value)}") from None
 
 
 def _feature_count(value: Any) -> int:
