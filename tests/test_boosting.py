@@ -140,6 +140,30 @@ def test_one_score_a_row_is_that_of_the_second_of_two_classes(rng, options, weig
     np.testing.assert_allclose(of_lightgbm[1], hess, rtol=1e-7, atol=1e-12)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    "weights",
+    [[1e-40, 1], [1, 1e-40], [1e-30, 1e30], [1e30, 1e-30], [1e-320, 1], [1e-200, 1e200], [1e200, 1e-200], [0, 1],
+     [1, 0], [0, 0], [-1, 1], [1, -1], [-2, -3]],
+    ids=str,
+)  # fmt: skip
+def test_class_weights_of_one_score_a_row_whatever_their_ratio(rng, weights, dtype):
+    """What two scores a row give: weights that the dtype can hold are never lost in their ratio."""
+    y, z = rng.integers(0, 2, 100).astype(np.float32), rng.normal(size=100).astype(dtype)
+    with np.errstate(all="ignore"):
+        weights = np.array(weights, np.float64).astype(dtype)
+    objective = xgboost_objective(class_weight=weights, hessian="diagonal")
+    found = objective(y, z)
+    both = objective(y, np.stack([0 * z, z], 1))
+    for one, two in zip(found, both, strict=True):
+        np.testing.assert_allclose(one, two[:, 1], rtol=1e-5 if dtype == np.float32 else 1e-12)
+    if dtype == np.float64:
+        p, factor = 1 / (1 + np.exp(-z)), weights[y.astype(int)]
+        tiny = np.finfo(dtype).tiny  # below, the gradient has fewer digits
+        np.testing.assert_allclose(found[0], factor * (p - y), rtol=1e-12, atol=tiny)
+        np.testing.assert_allclose(found[1], factor * p * (1 - p), rtol=1e-12, atol=tiny)
+
+
 @pytest.mark.parametrize("options", boosters.OPTIONS, ids=ids)
 def test_the_metric_is_the_mean_loss(rows, options):
     y, x, weight = rows
@@ -203,8 +227,34 @@ def test_copies(make, rng):
     shown = "label_smoothing=0.1, class_weight=[1.0, 2.0, 3.0], gamma=1.0, hessian='diagonal', n_threads=1"
     assert repr(objective) == f"{make.__name__}({shown})"
     assert repr(make()) == f"{make.__name__}()"
-    with pytest.raises(AttributeError, match="gamma cannot be changed"):
-        objective.gamma = 2.0
+    for name in objective.get_config():
+        with pytest.raises(AttributeError, match=f"{name} cannot be changed"):
+            setattr(objective, name, 2.0)
+        with pytest.raises(AttributeError, match=f"{name} cannot be deleted"):
+            delattr(objective, name)
+
+
+@pytest.mark.parametrize("make", ALL, ids=ids)
+@pytest.mark.parametrize(
+    "weights", [[1.0, 2.0, 3.0], np.array([1.0, 2.0, 3.0]), {0: 1.0, 1: 2.0, 2: 3.0}], ids=str
+)
+def test_whoever_gave_an_option_cannot_change_it(make, weights):
+    given, gamma = copy.copy(weights), np.array(1.0)
+    objective = make(class_weight=given, gamma=gamma)
+    config, shown = objective.get_config(), repr(objective)
+    given[0], gamma[...] = 100.0, 5.0
+    objective.class_weight[0] = 100.0
+    objective.get_config()["class_weight"][0] = 100.0
+    expected = make(class_weight=weights, gamma=1.0).cross_entropy_of([0, 1], [[0.0, 1, 2], [1, 1, 0]])
+    for one in (
+        objective,
+        copy.copy(objective),
+        copy.deepcopy(objective),
+        pickle.loads(pickle.dumps(objective)),
+    ):
+        assert one.get_config() == config
+        assert repr(one) == shown
+        assert one.cross_entropy_of([0, 1], [[0.0, 1, 2], [1, 1, 0]]) == expected
 
 
 @pytest.mark.parametrize(
@@ -276,6 +326,134 @@ def test_bad_arrays():
         xgboost_objective().average([0, 0.5])
     with pytest.raises(IndexError, match=r"y must lie in \[0, 2\)"):
         xgboost_objective().average([0, 2], num_class=2)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        (("3",), TypeError, "num_class must be an integer, at least 2; got '3'"),
+        ((2.5,), TypeError, r"num_class must be an integer, at least 2; got 2\.5"),
+        ((1,), ValueError, r"num_class must lie in \[2, 2147483648\); got 1"),
+        ((2,), ValueError, "n_features must be the number of columns .*; got None"),
+        ((2, "4"), TypeError, "n_features must be an integer, at least 1; got '4'"),
+        ((2, 0), ValueError, "n_features must be at least 1; got 0"),
+    ],
+)
+def test_bad_parameters_of_catboost(arguments, error, message):
+    with pytest.raises(error, match=message):
+        catboost_objective().params(*arguments)
+
+
+def test_class_weights_may_be_any_numbers():
+    """As in the losses: no weight is refused for its value, and each does what the formula says."""
+    y, x = np.array([0, 1], np.float32), np.zeros((2, 3))
+    plain, hess = xgboost_objective()(y, x)
+    grad, curved = xgboost_objective(class_weight=[-1.0, np.nan, 1.0])(y, x)
+    assert grad[0].tolist() == (-plain[0]).tolist()
+    assert curved[0].tolist() == (-hess[0]).tolist()
+    assert np.isnan(grad[1]).all()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        (([0, np.inf],), ValueError, "y must hold whole numbers; got inf at index 1"),
+        (
+            ([0, 10**12],),
+            ValueError,
+            r"y must lie in \[0, 1048576\), or num_class must be given; got 1000000000000 at",
+        ),
+        (
+            ([0.0, 1e300],),
+            ValueError,
+            r"or num_class must be given; got 1e\+300 at index 1",
+        ),
+        ((np.array([0, 2**63 + 1], np.uint64),), ValueError, "given; got 9223372036854775809 at index 1"),
+        (
+            (np.array([0, 2**64 - 1], np.uint64), None, 2),
+            IndexError,
+            r"\[0, 2\); got 18446744073709551615 at index 1",
+        ),
+        (([0, -1],), IndexError, r"y must lie in \[0, 1\); got -1 at index 1"),
+        (([0, 1], None, "3"), TypeError, "num_class must be an integer, at least 1; got '3'"),
+        (([0, 1], None, 0), ValueError, r"num_class must lie in \[1, 2147483648\); got 0"),
+        (([0, 1], None, 2**70), ValueError, "num_class must lie in"),
+        (([0, 1], [0, 0]), ValueError, r"sample_weight must have a finite sum .*, other than 0; got 0\.0"),
+        (([0, 1], [1, np.nan]), ValueError, "sample_weight must have a finite sum .*; got nan"),
+    ],
+    ids=str,
+)
+def test_bad_labels_of_an_average(arguments, error, message):
+    for find in (
+        xgboost_objective().average,
+        xgboost_objective().base_score,
+        lightgbm_objective().init_score,
+    ):
+        with pytest.raises(error, match=message):
+            find(*arguments)
+
+
+def test_class_weights_that_leave_nothing_to_average():
+    for weights in ([0, 0, 0], {0: 0, 1: 0}, [1, -1, 0], [np.nan, 1, 1]):
+        with pytest.raises(
+            ValueError, match="class_weight must have a finite sum over the labels of y, other than 0"
+        ):
+            xgboost_objective(class_weight=weights).base_score([0, 1], num_class=3)
+
+
+def test_labels_of_one_class():
+    for find in (xgboost_objective().base_score, lightgbm_objective().init_score):
+        with pytest.raises(
+            ValueError, match="num_class must be at least 2, or binary false; got None for labels y"
+        ):
+            find([0, 0])
+        with pytest.raises(
+            ValueError, match="num_class must be at least 2, or binary false; got 1 for labels y"
+        ):
+            find([0, 0], num_class=1, binary=True)
+    assert np.isclose(xgboost_objective().base_score([0, 0], num_class=2), 1e-6)
+    assert xgboost_objective().base_score([0, 0], binary=False) == [0.0]
+
+
+def test_catboost_takes_lists_and_numbers_of_any_type():
+    expected = catboost_objective().calc_ders_multi(np.array([0.0, 1.0, 2.0]), 1.0, 2.0)
+    for row in (
+        [0, 1, 2],
+        np.array([0, 1, 2], np.float32),
+        np.arange(6.0)[:3],
+        np.array([0, 9, 1, 9, 2, 9.0])[::2],
+    ):
+        assert catboost_objective().calc_ders_multi(row, np.float32(1), 2) == expected
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ((None, 0.0, 1.0), TypeError, "approx must"),
+        ((["a", "b"], 0.0, 1.0), TypeError, "approx must hold real numbers"),
+        ((np.zeros((3, 1)), 0.0, 1.0), ValueError, r"approx must have shape \(K,\); got \(3, 1\)"),
+        ((np.zeros(0), 0.0, 1.0), ValueError, r"approx must have at least one class; got shape \(0,\)"),
+        ((np.zeros(3), "a", 1.0), TypeError, "target must be a number; got 'a'"),
+        ((np.zeros(3), 0.0, None), TypeError, "weight must be a number; got None"),
+        ((np.zeros(3), 0.5, 1.0), ValueError, r"target must hold whole numbers; got 0\.5$"),
+        (
+            (np.zeros(3), 1e300, 1.0),
+            IndexError,
+            r"target must lie in \[0, 3\); got 1e\+300$",
+        ),
+    ],
+    ids=str,
+)
+def test_bad_rows_of_catboost(arguments, error, message):
+    with pytest.raises(error, match=message):
+        catboost_objective().calc_ders_multi(*arguments)
+
+
+def test_large_labels_are_shown_short():
+    with pytest.raises(IndexError, match=r"got 1e\+300 at index 0"):
+        xgboost_objective()(np.array([1e300]), np.zeros((1, 3)))
+    with pytest.raises(IndexError, match="got 9007199254740993 at index 0"):
+        xgboost_objective()(np.array([2**53 + 1]), np.zeros((1, 3)))
 
 
 def test_no_booster_is_imported():

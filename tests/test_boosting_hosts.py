@@ -274,6 +274,15 @@ class TestLightGBM:
         ):
             lightgbm_objective().fold_init_score(booster, 0.5)
 
+    def test_fold_init_score_leaves_a_model_as_it_was_if_scores_are_bad(self, iris):
+        booster = self.train(iris, {"num_class": 3, "objective": lightgbm_objective()})
+        before = booster.model_to_string()
+        with pytest.raises(ValueError, match="init_score must be finite; got nan at index 1"):
+            lightgbm_objective().fold_init_score(booster, [0.0, np.nan, 0.0])
+        with pytest.raises(TypeError, match="init_score must"):
+            lightgbm_objective().fold_init_score(booster, ["a", "b", "c"])
+        assert booster.model_to_string() == before
+
 
 OF_CATBOOST = {"iterations": ROUNDS, "depth": 3, "learning_rate": 0.3, "random_seed": 1, "thread_count": 1,
                "allow_writing_files": False}  # fmt: skip
@@ -305,16 +314,37 @@ class TestCatBoost:
         raw = {"prediction_type": "RawFormulaVal"}
         assert apart(own.predict(X, **raw), ours.predict(X, **raw)) < CLOSE
 
-    def test_two_classes(self, cancer):
+    @pytest.mark.parametrize("features", [1, 4, 19, 20, 30])
+    def test_two_classes(self, cancer, features):
+        """CatBoost chooses by the number of features: below 20 otherwise than from 20 on."""
         X, y, weight = cancer
+        X = X[:, :features]
         own = self.estimator().fit(X, y, sample_weight=weight)
-        ours = self.estimator(**catboost_objective().params(2)).fit(X, y, sample_weight=weight)
+        params = catboost_objective().params(2, n_features=features)
+        ours = self.estimator(**params).fit(X, y, sample_weight=weight)
+        for name in ("leaf_estimation_iterations", "leaf_estimation_method", "bootstrap_type", "subsample"):
+            assert own.get_all_params().get(name) == ours.get_all_params().get(name)
+        assert apart(own.predict_proba(X), ours.predict_proba(X)) < CLOSE
+
+    @pytest.mark.parametrize("features", [4, 30])
+    def test_many_classes_of_few_and_many_features(self, features, rng):
+        X, y = rng.normal(size=(150, features)), rng.integers(0, 4, 150)
+        own = self.estimator().fit(X, y)
+        ours = self.estimator(**catboost_objective().params(4)).fit(X, y)
+        assert apart(own.predict_proba(X), ours.predict_proba(X)) < CLOSE
+
+    def test_every_column_counts_as_a_feature(self, rng):
+        X, y = rng.normal(size=(150, 20)), rng.integers(0, 2, 150)
+        X[:, 0] = 1
+        columns = {"ignored_features": list(range(1, 10))}
+        own = self.estimator(**columns).fit(X, y)
+        ours = self.estimator(**columns, **catboost_objective().params(2, n_features=20)).fit(X, y)
         assert apart(own.predict_proba(X), ours.predict_proba(X)) < CLOSE
 
     def test_metrics(self, cancer):
         X, y, weight = cancer
         objective = catboost_objective()
-        params = {**objective.params(2), "eval_metric": objective}
+        params = {**objective.params(2, n_features=X.shape[1]), "eval_metric": objective}
         ours = self.estimator(**params, custom_metric="Logloss").fit(
             X, y, sample_weight=weight, eval_set=(X, y)
         )

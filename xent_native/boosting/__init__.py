@@ -54,7 +54,9 @@ def xgboost_objective(
         In [0, 1]: the target is ``1 - label_smoothing + label_smoothing / K`` at the label and
         ``label_smoothing / K`` elsewhere. K is 2 with two classes and one margin a row.
     class_weight : array_like of shape (K,) or mapping, optional
-        Factor of each class's term, after smoothing; classes that a mapping leaves out have 1.
+        Factor of each class's term, after smoothing; classes that a mapping leaves out have 1. Any numbers are taken,
+        as in the losses of :mod:`xent_native`: a negative weight turns the gradient and the Hessian of its class
+        around, and NaN makes them NaN.
     gamma : float, default 0.0
         The focusing parameter of focal loss, at least 0; 0: cross-entropy.
     hessian : {"diagonal", "doubled", "friedman"}, optional

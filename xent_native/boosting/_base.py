@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self
@@ -13,6 +14,10 @@ from .. import _copy, _core, _options, _problem, activations, runtime
 
 FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 FORMS = ("diagonal", "doubled", "friedman")
+_END_OF_CLASSES = 1 << 31  # boosters count them in 32 bits
+_MOST_CLASSES = (
+    1 << 20
+)  # that labels alone can ask for: one more than the largest may be more than the memory holds
 
 
 class Objective:
@@ -40,25 +45,27 @@ class Objective:
         hessian: str | None = None,
         n_threads: int | None = None,
     ) -> None:
-        self._smoothing = _options.smoothing(label_smoothing)
         self._weights = _problem.kept_weights("class_weight", class_weight)
         if self._weights is not None and np.ndim(self._weights) == 0 and not isinstance(self._weights, dict):
             raise ValueError(f"class_weight must have one number per class; got {self._weights!r}")
-        self._gamma = _options.finite_number("gamma", gamma, 0.0)
         if hessian is not None and (not isinstance(hessian, str) or hessian not in self.forms):
             choices = ", ".join(map(repr, self.forms))
             raise ValueError(f"hessian must be one of {choices} or None; got {_options.shown(hessian)}")
-        if n_threads is not None:
-            runtime.resolve_threads(n_threads)
-        self.label_smoothing = label_smoothing
-        self.class_weight = class_weight
-        self.gamma = gamma
+        # Python's own numbers: what was given may be an array of no dimension, which its owner can change.
+        self.label_smoothing = _options.smoothing(label_smoothing)
+        self.gamma = _options.finite_number("gamma", gamma, 0.0)
         self.hessian = hessian
-        self.n_threads = n_threads
+        self.n_threads = None if n_threads is None else runtime.resolve_threads(n_threads)
         self._factors: dict[tuple[int, np.dtype], np.ndarray | None] = {}
 
+    @property
+    def class_weight(self) -> Any:
+        """A new list or dict each time: whoever changes it does not change the objective."""
+        weights = self._weights
+        return weights.tolist() if isinstance(weights, np.ndarray) else copy.copy(weights)
+
     def get_config(self) -> dict[str, Any]:
-        """The options by name, as they were given."""
+        """The options by name, in types that can be pickled and shown: class weights as a list or a dict."""
         return {name: getattr(self, name) for name in self.OPTIONS}
 
     @classmethod
@@ -76,9 +83,14 @@ class Objective:
         return f"{self.name}({', '.join(given)})"
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name in self.OPTIONS and name in self.__dict__:
+        if name in self.OPTIONS and hasattr(self, name):
             raise AttributeError(f"{name} cannot be changed; make another objective")
         super().__setattr__(name, value)
+
+    def __delattr__(self, name: str) -> None:
+        if name in self.OPTIONS:
+            raise AttributeError(f"{name} cannot be deleted; make another objective")
+        super().__delattr__(name)
 
     def __deepcopy__(self, memo: Any) -> Self:
         """Itself, as nothing changes it: CatBoost copies its parameters, and scikit-learn wants the same ones back."""
@@ -147,7 +159,7 @@ class Objective:
             Class indices; floats that are whole numbers will do.
         sample_weight : array_like, shape (N,), optional
         num_class : int, optional
-            K, if it is not the largest label plus one.
+            K, if it is not the largest label plus one, or if that is more than 2^20.
 
         Returns
         -------
@@ -156,20 +168,48 @@ class Objective:
             such formula: this is then where cross-entropy would begin.
         """
         labels = _whole("y", _problem.as_array("y", y))
-        count = _options.integer(num_class) if num_class is not None else int(labels.max(initial=0)) + 1
-        labels, weight = self._rows(labels, sample_weight, len(labels))
-        if count < 1 or np.any((labels < 0) | (labels >= count)):
-            bad = labels[(labels < 0) | (labels >= count)]
-            raise IndexError(f"y must lie in [0, {count}); got {bad[0]}" if len(bad) else "no classes")
         if len(labels) == 0:
             raise ValueError("y must have at least one label; got none")
+        if num_class is None:
+            end = int(labels.max()) + 1
+            if end > _MOST_CLASSES:
+                raise ValueError(
+                    f"y must lie in [0, {_MOST_CLASSES}), or num_class must be given; got "
+                    f"{_label(labels.max())} at index {labels.argmax()}"
+                )
+            count = max(end, 1)
+        else:
+            count = class_count(num_class, 1)
+        wrong = np.flatnonzero((labels < 0) | (labels >= count))
+        if len(wrong):
+            raise IndexError(
+                f"y must lie in [0, {count}); got {_label(labels[wrong[0]])} at index {wrong[0]}"
+            )
+        labels, weight = self._rows(labels, sample_weight, len(labels))
         shares = np.bincount(labels.astype(np.int64), weight, count)
-        shares = shares * (1 - self._smoothing) + shares.sum() * (self._smoothing / count)
+        _check_sum("sample_weight", shares)
+        shares = shares * (1 - self.label_smoothing) + shares.sum() * (self.label_smoothing / count)
         factors = self._class_weights(count, FLOAT64)
         if factors is not None:
-            shares = shares * factors
+            with np.errstate(all="ignore"):
+                shares = shares * factors
+            _check_sum("class_weight", shares)
         with np.errstate(all="ignore"):
             return np.asarray(np.log(np.maximum(shares / shares.sum(), self.least_share)))
+
+    def _one_score(self, average: np.ndarray, num_class: Any, binary: Any) -> bool:
+        """Whether there is one score a row, where `average` has one for each class."""
+        classes = len(average)
+        if binary is not None and not _options.flag("binary", binary):
+            return False
+        if classes == 1:
+            raise ValueError(
+                f"num_class must be at least 2, or binary false; got {_options.shown(num_class)} for labels y of class "
+                "0 alone"
+            )
+        if classes > 2 and binary is not None:
+            raise ValueError(f"binary must be false with {classes} classes; got {_options.shown(binary)}")
+        return classes == 2
 
     # How a host's arrays become a call of the kernels.
 
@@ -225,10 +265,10 @@ class Objective:
         classes = x.shape[axis]
         try:
             _core.cross_entropy(
-                True, x, dtype, axis, y, label_type(y), None, None, self._smoothing,
+                True, x, dtype, axis, y, label_type(y), None, None, self.label_smoothing,
                 self._class_weights(classes, _problem.computed(x.dtype)), weight, weight_type(weight), 0.0, 0,
                 runtime.resolve_threads(self.n_threads), None, 0, None, grad, hess, None, None,
-                _core.SHAPES["focal" if self._gamma else "plain"], self._gamma, 1.0, True,
+                _core.SHAPES["focal" if self.gamma else "plain"], self.gamma, 1.0, True,
                 self._scale(form, classes),
             )  # fmt: skip
         except _core.LabelError as error:
@@ -246,19 +286,18 @@ class Objective:
         """The same of one score a row, shape (N,): that of the second of two classes, the first one having 0."""
         dtype = _problem.computed(x.dtype)
         factors = self._class_weights(2, dtype)
-        if self._gamma or form != "diagonal" or (factors is not None and not factors[0] > 0):
+        share, ratio = _share_and_ratio(factors)
+        if self.gamma or form != "diagonal" or ratio is None:
             both = np.empty((2, 2, len(x)), grad.dtype)
             self._solve(_two_classes(x), 0, y, weight, form, both[0], both[1])
             grad[...], hess[...] = both[0, 1], both[1, 1]
             return
-        share, positive = 1.0, None
-        if factors is not None:
-            share, positive = float(factors[0]), np.array([factors[1] / factors[0]], dtype)
+        positive = None if factors is None else np.array([ratio], dtype)
         narrow = x.dtype == FLOAT64 and grad.dtype == FLOAT32
         code = _core.FLOAT64_TO_FLOAT32 if narrow else _core.stored_code(x.dtype)
         try:
             _core.binary_cross_entropy(
-                True, x[:, None], code, 1, None, self._smoothing, positive, None, weight, weight_type(weight), 0.0,
+                True, x[:, None], code, 1, None, self.label_smoothing, positive, None, weight, weight_type(weight), 0.0,
                 0, share, runtime.resolve_threads(self.n_threads), None, 0, None, grad[:, None], hess[:, None],
                 None, True, y, label_type(y),
             )  # fmt: skip
@@ -271,13 +310,42 @@ class Objective:
         try:
             return _core.cross_entropy(
                 True, _problem.passable(x, 1), _core.stored_code(x.dtype), 1, y, label_type(y), None, None,
-                self._smoothing, self._class_weights(x.shape[1], dtype), weight, weight_type(weight), 0.0,
+                self.label_smoothing, self._class_weights(x.shape[1], dtype), weight, weight_type(weight), 0.0,
                 _core.REDUCTIONS["mean" if weight is None else "mean_with_sample_weight"],
                 runtime.resolve_threads(self.n_threads), None, 0, None, None, None, None, None,
-                _core.SHAPES["focal" if self._gamma else "plain"], self._gamma, 1.0,
+                _core.SHAPES["focal" if self.gamma else "plain"], self.gamma, 1.0,
             )  # fmt: skip
         except _core.LabelError as error:
             raise bad_label(error, y, x.shape[1]) from None
+
+
+def class_count(num_class: Any, least: int) -> int:
+    """`num_class` as an int."""
+    try:
+        count = _options.integer(num_class)
+    except (TypeError, OverflowError):
+        raise TypeError(
+            f"num_class must be an integer, at least {least}; got {_options.shown(num_class)}"
+        ) from None
+    if not least <= count < _END_OF_CLASSES:
+        raise ValueError(
+            f"num_class must lie in [{least}, {_END_OF_CLASSES}); got {_options.shown(num_class)}"
+        )
+    return count
+
+
+def _share_and_ratio(factors: np.ndarray | None) -> tuple[float, float | None]:
+    """Weights of two classes as a factor of both and one of the second; None for that if one of them is not normal.
+
+    In a number that is 0, subnormal, infinite or NaN the weights could not be told any more.
+    """
+    if factors is None:
+        return 1.0, 1.0
+    with np.errstate(all="ignore"):
+        ratio = factors[1] / factors[0]
+    limits = np.finfo(factors.dtype)
+    normal = all(limits.tiny <= number <= limits.max for number in (factors[0], ratio))
+    return float(factors[0]), float(ratio) if normal else None
 
 
 def _two_classes(x: np.ndarray) -> np.ndarray:
@@ -294,7 +362,7 @@ def _whole(name: str, labels: np.ndarray) -> np.ndarray:
     if labels.dtype.kind != "f":
         return labels
     with np.errstate(all="ignore"):
-        wrong = np.flatnonzero(labels != np.trunc(labels))
+        wrong = np.flatnonzero(~np.isfinite(labels) | (labels != np.trunc(labels)))
     if len(wrong):
         raise ValueError(f"{name} must hold whole numbers; got {labels[wrong[0]]} at index {wrong[0]}")
     return labels
@@ -311,10 +379,23 @@ def weight_type(weight: np.ndarray | None) -> int:
     return 0 if weight is None else _core.FLOATS[weight.dtype]
 
 
-def bad_label(error: _core.LabelError, labels: np.ndarray, classes: int) -> Exception:
-    """What the user is told of a label that is none of the classes."""
-    row = error.args[0]
-    value = labels[row].item()
+def bad_label(error: _core.LabelError, labels: np.ndarray, classes: int, name: str = "y_true") -> Exception:
+    """What the user is told of a label that is none of the classes; `labels` without a dimension is one label."""
+    value = labels[error.args[0]].item() if labels.ndim else labels.item()
+    where = f" at index {error.args[0]}" if labels.ndim else ""
     if isinstance(value, float) and not (math.isfinite(value) and value == math.trunc(value)):
-        return ValueError(f"y_true must hold whole numbers; got {value!r} at index {row}")
-    return IndexError(f"y_true must lie in [0, {classes}); got {value:.0f} at index {row}")
+        return ValueError(f"{name} must hold whole numbers; got {value!r}{where}")
+    return IndexError(f"{name} must lie in [0, {classes}); got {_label(value)}{where}")
+
+
+def _label(value: Any) -> str:
+    """A whole number of any type: all digits of an integer, of a float no more than say something."""
+    return f"{value:.16g}" if isinstance(value, float | np.floating) else str(int(value))
+
+
+def _check_sum(name: str, shares: np.ndarray) -> None:
+    """ValueError if the classes' shares have no sum to be divided by."""
+    with np.errstate(all="ignore"):
+        total = float(shares.sum())
+    if total == 0 or not math.isfinite(total):
+        raise ValueError(f"{name} must have a finite sum over the labels of y, other than 0; got {total!r}")

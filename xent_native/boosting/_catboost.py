@@ -7,8 +7,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from .. import _copy, _core, _problem
-from ._base import FLOAT64, FORMS, Objective, bad_label
+from .. import _copy, _core, _options, _problem
+from ._base import FLOAT64, FORMS, Objective, bad_label, class_count
+
+FEW_FEATURES = 20  # below, CatBoost 1.2 takes one step to the leaves of its Logloss
 
 
 class CatBoostObjective(Objective):
@@ -36,16 +38,23 @@ class CatBoostObjective(Objective):
         second_ders : list of K lists of float
             ``-weight * U (diag(p) - p p^T)``, or its diagonal alone.
         """
+        if type(approx) is not np.ndarray or approx.dtype is not FLOAT64 or approx.ndim != 1:
+            approx = _scores(approx)
+        # CatBoost gives floats, once a row: those are let through without a look.
+        target = target if type(target) is float else _number("target", target)
+        weight = weight if type(weight) is float else _number("weight", weight)
         form = self.hessian or "full"
         classes = len(approx)
+        if classes == 0:
+            raise ValueError("approx must have at least one class; got shape (0,)")
         try:
             return _core.row_derivatives(
-                approx, target, -weight, self._smoothing, self._class_weights(classes, FLOAT64),
-                _core.SHAPES["focal" if self._gamma else "plain"], self._gamma, self._scale(form, classes),
+                approx, target, -weight, self.label_smoothing, self._class_weights(classes, FLOAT64),
+                _core.SHAPES["focal" if self.gamma else "plain"], self.gamma, self._scale(form, classes),
                 form == "full",
             )  # fmt: skip
         except _core.LabelError as error:
-            raise bad_label(error, np.array([target]), classes) from None
+            raise bad_label(error, np.array(target), classes, "target") from None
 
     def calc_ders_range(self, approxes: Any, targets: Any, weights: Any = None) -> np.ndarray:
         """First and second derivatives of the negative loss of many rows, two classes.
@@ -95,7 +104,7 @@ class CatBoostObjective(Objective):
         """False: less is better."""
         return False
 
-    def params(self, num_class: int) -> dict[str, Any]:
+    def params(self, num_class: int, n_features: int | None = None) -> dict[str, Any]:
         """Parameters that CatBoost chooses for its own objective, but not for a custom one; with the objective itself.
 
         The learning rate is not among them: CatBoost finds one for its own objectives, and takes 0.03 for others. The
@@ -105,17 +114,60 @@ class CatBoostObjective(Objective):
         ----------
         num_class : int
             K, at least 2.
+        n_features : int, optional
+            The number of columns of the training data, of whatever kind, constant and ignored ones too. With two
+            classes it has to be given: CatBoost's own objective takes one step to the value of a leaf with fewer than
+            20 features, and 10 with more. With more than two classes it changes nothing.
 
         Examples
         --------
         >>> from xent_native.boosting import catboost_objective
         >>> catboost_objective().params(3)["bootstrap_type"]
         'Bayesian'
+        >>> catboost_objective().params(2, n_features=30)["leaf_estimation_iterations"]
+        10
         """
-        if num_class < 2:
-            raise ValueError(f"num_class must be at least 2; got {num_class!r}")
-        metric = "Logloss" if num_class == 2 else "MultiClass"
-        common = {"loss_function": self, "eval_metric": metric, "leaf_estimation_method": "Newton"}
-        if num_class == 2:
-            return {**common, "leaf_estimation_iterations": 10}
-        return {**common, "leaf_estimation_iterations": 1, "bootstrap_type": "Bayesian"}
+        classes = class_count(num_class, 2)
+        features = None if n_features is None else _feature_count(n_features)
+        common = {"loss_function": self, "leaf_estimation_method": "Newton"}
+        if classes > 2:
+            return {
+                **common,
+                "eval_metric": "MultiClass",
+                "leaf_estimation_iterations": 1,
+                "bootstrap_type": "Bayesian",
+            }
+        if features is None:
+            raise ValueError(
+                "n_features must be the number of columns of the training data, as CatBoost chooses by it with two "
+                "classes; got None"
+            )
+        steps = 1 if features < FEW_FEATURES else 10
+        return {**common, "eval_metric": "Logloss", "leaf_estimation_iterations": steps}
+
+
+def _scores(approx: Any) -> np.ndarray:
+    """The scores of one row as float64."""
+    row = _copy.contiguous(_problem.as_array("approx", approx), FLOAT64)
+    if row.ndim != 1:
+        raise ValueError(f"approx must have shape (K,); got {row.shape}")
+    return row
+
+
+def _number(name: str, value: Any) -> float:
+    """A number of any type as a float."""
+    try:
+        return _options.number(value)
+    except TypeError:
+        raise TypeError(f"{name} must be a number; got {_options.shown(value)}") from None
+
+
+def _feature_count(value: Any) -> int:
+    """`n_features` as an int."""
+    try:
+        count = _options.integer(value)
+    except (TypeError, OverflowError):
+        raise TypeError(f"n_features must be an integer, at least 1; got {_options.shown(value)}") from None
+    if count < 1:
+        raise ValueError(f"n_features must be at least 1; got {_options.shown(value)}")
+    return count

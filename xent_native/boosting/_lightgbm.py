@@ -88,9 +88,7 @@ class LightGBMObjective(Objective):
         [-1.3863, -1.3863, -0.6931]
         """
         average = self.average(y, sample_weight, num_class)
-        if binary if binary is not None else len(average) <= 2:
-            if len(average) != 2:
-                raise ValueError(f"binary must be false with {len(average)} classes; got {binary!r}")
+        if self._one_score(average, num_class, binary):
             return float(average[1] - average[0])
         return average
 
@@ -106,12 +104,15 @@ class LightGBMObjective(Objective):
             What :meth:`init_score` returned.
         """
         booster = getattr(booster, "booster_", booster)
-        scores = np.atleast_1d(np.asarray(init_score, np.float64))
+        scores = np.atleast_1d(_copy.converted(_problem.as_array("init_score", init_score), FLOAT64))
         per_round = booster.num_model_per_iteration()
         if scores.shape != (per_round,):
             raise ValueError(
                 f"init_score must have shape ({per_round},), one per tree of a round; got {scores.shape}"
             )
+        wrong = np.flatnonzero(~np.isfinite(scores))
+        if len(wrong):
+            raise ValueError(f"init_score must be finite; got {scores[wrong[0]]} at index {wrong[0]}")
         for tree, model in enumerate(booster.dump_model(num_iteration=1)["tree_info"]):
             for leaf in range(model["num_leaves"]):
                 value = booster.get_leaf_output(tree, leaf) + scores[tree]

@@ -86,9 +86,7 @@ class XGBoostObjective(Objective):
         [-0.231, 0.4621, -0.231]
         """
         average = self.average(y, sample_weight, num_class)
-        if binary if binary is not None else len(average) <= 2:
-            if len(average) != 2:
-                raise ValueError(f"binary must be false with {len(average)} classes; got {binary!r}")
+        if self._one_score(average, num_class, binary):
             return float(np.exp(average[1]))
         return [float(margin) for margin in average - average.mean()]
 
