@@ -189,6 +189,17 @@ def test_a_patch_object_can_be_used_again_but_not_twice_at_a_time():
     assert not is_patched()
 
 
+def test_a_block_that_was_not_begun_cannot_end():
+    patch = patch_sklearn()
+    for standing in (True, False):
+        with pytest.raises(RuntimeError, match="can end a with block only inside of one"):
+            patch.__exit__(None, None, None)
+        assert is_patched() is standing
+        with patch:
+            assert is_patched()
+        assert not is_patched()
+
+
 def test_threads_that_come_and_go_keep_it_while_one_is_inside():
     rounds, wrong = 200, []
 
