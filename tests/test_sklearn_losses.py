@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import re
 
 import numpy as np
 import pytest
@@ -198,12 +199,90 @@ def test_what_does_not_fit_is_refused():
         HistGradientBoostingClassifier(loss=MultinomialLoss(2), max_iter=1).fit(*load_iris(return_X_y=True))
 
 
+PAIRS_OF_OUTPUTS = [
+    ("loss_gradient", "loss_out", "gradient_out"),
+    ("gradient_hessian", "gradient_out", "hessian_out"),
+    ("gradient_proba", "gradient_out", "proba_out"),
+]
+
+
+@pytest.mark.parametrize("kind", PAIRS)
+@pytest.mark.parametrize(("method", "one", "other"), PAIRS_OF_OUTPUTS)
+def test_of_two_outputs_the_one_that_does_not_fit_is_named(kind, method, one, other):
+    ours, _ = PAIRS[kind]
+    if not hasattr(ours, method):
+        return
+    y, raw, _ = problem(ours, np.float64)
+    for name, partner in ((one, other), (other, one)):
+        good = np.full(raw.shape[:1] if partner == "loss_out" else raw.shape, 7.0)
+        shape = raw.shape[:1] if name == "loss_out" else raw.shape
+        for bad, words in (
+            ([[0.0]], "be a NumPy array; got list"),
+            ([[0.0], []], "be a NumPy array; got list"),
+            (np.zeros(shape, np.float16), "have dtype float32 or float64; got float16"),
+            (np.zeros((2, *shape)), re.escape(f"have shape {shape}; got")),
+            (np.zeros((shape[0] + 1, *shape[1:]), np.float32), r"have shape .*; got \(78,"),
+        ):
+            for others in ({}, {partner: good}):
+                with pytest.raises(ValueError, match=f"^{name} must {words}"):
+                    getattr(ours, method)(y, raw, **{name: bad}, **others)
+        assert (good == 7).all()
+
+
+def test_losses_go_to_memory_that_c_cannot_take():
+    for ours, _ in PAIRS.values():
+        y, raw, _ = problem(ours, np.float64)
+        out = np.zeros(len(y) * 8 + 1, np.uint8)[1:].view(np.float64)
+        assert ours.loss(y, raw, loss_out=out) is out
+        np.testing.assert_array_equal(out, ours.loss(y, raw))
+
+
+def test_probabilities_of_what_does_not_fit():
+    several, two = (ours for ours, _ in PAIRS.values())
+    for loss in (several, two):
+        with pytest.raises(TypeError, match="raw_prediction must be an array; got None"):
+            loss.predict_proba(None)
+        with pytest.raises(TypeError, match="raw_prediction must hold floats; got dtype int"):
+            loss.predict_proba(np.zeros((3, CLASSES), int))
+        for shape in ((), (3, 0), (2, 3, 4)):
+            with pytest.raises(ValueError, match=r"raw_prediction must have shape \(n_samples,"):
+                loss.predict_proba(np.zeros(shape))
+    with pytest.raises(ValueError, match=r"raw_prediction must have shape \(n_samples,\); got \(2, 2\)"):
+        two.predict_proba(np.zeros((2, 2)))
+    with pytest.raises(ValueError, match=r"raw_prediction must have shape .* got \(5,\)"):
+        several.predict_proba(np.zeros(CLASSES, np.longdouble))
+    np.testing.assert_array_equal(two.predict_proba([0.0, 0.0]), np.full((2, 2), 0.5))
+    np.testing.assert_allclose(several.predict_proba([[1.0] * CLASSES]), np.full((1, CLASSES), 1 / CLASSES))
+
+
 def test_the_gradient_may_take_the_place_of_the_raw_predictions():
     for ours, _ in PAIRS.values():
         y, raw, _ = problem(ours, np.float64)
         wanted = ours.gradient(y, raw)
         assert ours.gradient(y, raw, gradient_out=raw) is raw
         np.testing.assert_array_equal(raw, wanted)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_views_of_the_raw_predictions_may_take_their_gradient(dtype):
+    for ours, theirs in PAIRS.values():
+        y, raw, _ = problem(ours, dtype)
+        wanted = ours.gradient(y, raw)
+        views = [lambda a: a[:]]
+        if not ours.is_multiclass:
+            views += [lambda a: a[:, None]]
+        for given in views:
+            for taken in views:
+                for loss in (ours, theirs):
+                    place = raw.copy()
+                    loss.gradient(y, given(place), gradient_out=taken(place))
+                    assert_same(place, wanted, dtype)
+        column = np.ascontiguousarray(raw.reshape(len(raw), -1))
+        ours.gradient(y, column, gradient_out=column)
+        np.testing.assert_array_equal(column.reshape(raw.shape), wanted)
+        for out in (raw[::-1][1:], raw[:-1]):
+            with pytest.raises(ValueError, match="gradient_out must not overlap raw_prediction"):
+                ours.gradient(y[1:], raw[1:], gradient_out=out)
 
 
 def test_arrays_that_c_cannot_walk_are_copied_both_ways():

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from sklearn._loss.loss import HalfBinomialLoss, HalfMultinomialLoss
 
-from .. import _options, activations
+from .. import _options, _problem, activations
 from . import _arrays
 
 __all__ = ["BinomialLoss", "MultinomialLoss"]
@@ -19,20 +19,32 @@ def _column(array: Any) -> Any:
     return array[:, 0] if isinstance(array, np.ndarray) and array.ndim == 2 and array.shape[1] == 1 else array
 
 
-def _squeezed(loss: Any, array: Any) -> Any:
-    return array if loss.is_multiclass else _column(array)
+def _solve(
+    loss: Any, y_true: Any, raw_prediction: Any, sample_weight: Any, n_threads: Any, **outputs: Any
+) -> tuple[np.ndarray, ...]:
+    """The outputs of a call in the order of their names, new ones where None is given."""
+    if loss.is_multiclass:
+        raw = _arrays.floats("raw_prediction", raw_prediction)
+        _arrays.check_shape(raw.shape, True)
+        return _arrays.multinomial(y_true, raw, sample_weight, n_threads, outputs)
+    raw = _arrays.floats("raw_prediction", _column(raw_prediction))
+    _arrays.check_shape(raw.shape, False)
+    outputs = {name: out if name == "loss_out" else _column(out) for name, out in outputs.items()}
+    return _arrays.binomial(y_true, raw, sample_weight, n_threads, outputs)
 
 
-def _is_plain(array: Any) -> bool:
-    return type(array) is np.ndarray and array.dtype in _arrays.FLOATS
+def _logits(loss: Any, array: Any) -> tuple[Any, bool]:
+    """What probabilities are asked of, and whether it is for the kernels; if not, for scikit-learn's own functions.
 
-
-def _raw(loss: Any, array: Any) -> np.ndarray:
-    return _arrays.floats("raw_prediction", _squeezed(loss, array))
-
-
-def _solve(loss: Any, *args: Any, **outputs: Any) -> None:
-    (_arrays.multinomial if loss.is_multiclass else _arrays.binomial)(*args, **outputs)
+    Those take arrays of other libraries and of wider floats; what has no shape becomes an array first.
+    """
+    if not hasattr(array, "shape"):
+        array = _problem.as_array("raw_prediction", array)
+    array = array if loss.is_multiclass else _column(array)
+    if isinstance(array, np.ndarray) and array.dtype.kind != "f":
+        raise TypeError(f"raw_prediction must hold floats; got dtype {array.dtype}")
+    _arrays.check_shape(array.shape, loss.is_multiclass)
+    return array, type(array) is np.ndarray and array.dtype in _arrays.FLOATS
 
 
 class Methods:
@@ -73,11 +85,7 @@ class Methods:
         ndarray of shape (n_samples,)
             `loss_out` if given.
         """
-        raw_prediction = _raw(self, raw_prediction)
-        loss: np.ndarray = (
-            np.empty(len(raw_prediction), raw_prediction.dtype) if loss_out is None else loss_out
-        )
-        _solve(self, y_true, raw_prediction, sample_weight, n_threads, loss_out=loss)
+        (loss,) = _solve(self, y_true, raw_prediction, sample_weight, n_threads, loss_out=loss_out)
         return loss
 
     def loss_gradient(
@@ -90,13 +98,7 @@ class Methods:
         n_threads: int = 1,
     ) -> tuple[np.ndarray, np.ndarray]:
         """As :meth:`loss`, and the gradient of the sum: of the shape of `raw_prediction`."""
-        raw_prediction, gradient_out = _raw(self, raw_prediction), _squeezed(self, gradient_out)
-        dtype = next((out.dtype for out in (gradient_out, loss_out) if out is not None), raw_prediction.dtype)
-        if loss_out is None:
-            loss_out = np.empty(len(raw_prediction), dtype)
-        if gradient_out is None:
-            gradient_out = np.empty_like(raw_prediction, dtype=dtype)
-        _solve(
+        loss, gradient = _solve(
             self,
             y_true,
             raw_prediction,
@@ -105,7 +107,7 @@ class Methods:
             loss_out=loss_out,
             gradient_out=gradient_out,
         )
-        return loss_out, gradient_out
+        return loss, gradient
 
     def gradient(
         self,
@@ -116,9 +118,9 @@ class Methods:
         n_threads: int = 1,
     ) -> np.ndarray:
         """The gradient of the sum of the losses: of the shape of `raw_prediction`."""
-        raw_prediction, gradient_out = _raw(self, raw_prediction), _squeezed(self, gradient_out)
-        gradient: np.ndarray = np.empty_like(raw_prediction) if gradient_out is None else gradient_out
-        _solve(self, y_true, raw_prediction, sample_weight, n_threads, gradient_out=gradient)
+        (gradient,) = _solve(
+            self, y_true, raw_prediction, sample_weight, n_threads, gradient_out=gradient_out
+        )
         return gradient
 
     def gradient_hessian(
@@ -131,12 +133,7 @@ class Methods:
         n_threads: int = 1,
     ) -> tuple[np.ndarray, np.ndarray]:
         """As :meth:`gradient`, and the diagonal of the Hessian."""
-        raw_prediction = _raw(self, raw_prediction)
-        gradient_out, hessian_out = _squeezed(self, gradient_out), _squeezed(self, hessian_out)
-        like = next((out for out in (gradient_out, hessian_out) if out is not None), raw_prediction)
-        gradient_out = np.empty_like(like) if gradient_out is None else gradient_out
-        hessian_out = np.empty_like(like) if hessian_out is None else hessian_out
-        _solve(
+        gradient, hessian = _solve(
             self,
             y_true,
             raw_prediction,
@@ -145,7 +142,7 @@ class Methods:
             gradient_out=gradient_out,
             hessian_out=hessian_out,
         )
-        return gradient_out, hessian_out
+        return gradient, hessian
 
 
 class MultinomialMethods(Methods):
@@ -161,11 +158,7 @@ class MultinomialMethods(Methods):
         n_threads: int = 1,
     ) -> tuple[np.ndarray, np.ndarray]:
         """As :meth:`gradient`, and the probabilities of the classes."""
-        raw_prediction = _raw(self, raw_prediction)
-        like = next((out for out in (gradient_out, proba_out) if out is not None), raw_prediction)
-        gradient_out = np.empty_like(like) if gradient_out is None else gradient_out
-        proba_out = np.empty_like(like) if proba_out is None else proba_out
-        _solve(
+        gradient, proba = _solve(
             self,
             y_true,
             raw_prediction,
@@ -174,13 +167,14 @@ class MultinomialMethods(Methods):
             gradient_out=gradient_out,
             proba_out=proba_out,
         )
-        return gradient_out, proba_out
+        return gradient, proba
 
     def predict_proba(self, raw_prediction: Any) -> Any:
         """Probabilities of the classes, of the shape of `raw_prediction`."""
-        if not _is_plain(raw_prediction):
-            return self.link.inverse(raw_prediction)
-        return activations.softmax(raw_prediction, n_threads=1)
+        raw_prediction, plain = _logits(self, raw_prediction)
+        return (
+            activations.softmax(raw_prediction, n_threads=1) if plain else self.link.inverse(raw_prediction)
+        )
 
 
 class BinomialMethods(Methods):
@@ -188,9 +182,8 @@ class BinomialMethods(Methods):
 
     def predict_proba(self, raw_prediction: Any) -> Any:
         """Probabilities of both classes, of shape (n_samples, 2)."""
-        raw_prediction = _column(raw_prediction)
+        raw_prediction, plain = _logits(self, raw_prediction)
         proba = np.empty((raw_prediction.shape[0], 2), raw_prediction.dtype)
-        plain = _is_plain(raw_prediction)
         proba[:, 1] = (
             activations.sigmoid(raw_prediction, n_threads=1) if plain else self.link.inverse(raw_prediction)
         )
