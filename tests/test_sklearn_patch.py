@@ -110,6 +110,19 @@ def test_losses_that_exist_change_at_once_and_back(calls):
     assert calls == ["binary_cross_entropy"]
 
 
+def test_patched_losses_take_the_columns_and_targets_that_they_took():
+    """scikit-learn's own look neither at n_classes nor at the targets of the binary loss."""
+    several, two = HalfMultinomialLoss(n_classes=3), HalfBinomialLoss()
+    y, raw = np.arange(3.0), np.arange(12.0).reshape(3, 4)
+    found = []
+    for _ in range(2):
+        found.append([several.gradient(y, raw), several.predict_proba(raw), two.loss(y, raw[0, :3])])
+        found[-1] += [several.fit_intercept_only(y - 1), two.fit_intercept_only(y / 4)]
+        patch_sklearn()
+    for theirs, ours in zip(*found, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-14)
+
+
 def test_pickles_made_while_patched_are_scikit_learns():
     X, y = load_iris(return_X_y=True)
     with patch_sklearn():

@@ -40,6 +40,41 @@ def check_shape(shape: tuple[int, ...], several: bool, classes: int | None = Non
         raise ValueError(f"raw_prediction must have shape {expected}; got {tuple(shape)}")
 
 
+def vector(name: str, array: Any) -> np.ndarray:
+    """Any array-like with one number for each of some samples."""
+    found = _problem.as_array(name, array)
+    if found.ndim != 1 or found.size == 0:
+        raise ValueError(f"{name} must have shape (n_samples,), not empty; got {found.shape}")
+    return found
+
+
+def labels(y_true: Any, classes: int) -> np.ndarray:
+    """Labels in [0, n_classes), as the kernel takes them; for once per fit, it takes passes of its own."""
+    y = vector("y_true", y_true)
+    _label_code(y)
+    fits = (y >= 0) & (y < classes) & (np.floor(y) == y)
+    if not fits.all():
+        raise _label_error(y, int(fits.argmin()), f"n_classes={classes}")
+    return y
+
+
+def fractions(y_true: Any) -> np.ndarray:
+    """Targets in [0, 1], for once per fit."""
+    y = vector("y_true", y_true)
+    fits = (y >= 0) & (y <= 1)
+    if not fits.all():
+        row = int(fits.argmin())
+        raise ValueError(f"y_true must lie in [0, 1]; got {y[row]} at index {row}")
+    return y
+
+
+def weights(sample_weight: Any, rows: int) -> np.ndarray | None:
+    """One weight for each sample, of any real dtype."""
+    if sample_weight is None:
+        return None
+    return _of_rows("sample_weight", _problem.as_array("sample_weight", sample_weight), rows)
+
+
 def _of_rows(name: str, array: np.ndarray, rows: int) -> np.ndarray:
     """One value for each row, contiguous."""
     if array.shape != (rows,):

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -19,13 +20,18 @@ def _column(array: Any) -> Any:
     return array[:, 0] if isinstance(array, np.ndarray) and array.ndim == 2 and array.shape[1] == 1 else array
 
 
+def _classes(loss: Any) -> int | None:
+    """How many columns raw predictions must have; None for scikit-learn's own loss, which takes any number of them."""
+    return loss.n_classes if isinstance(loss, MultinomialLoss) else None
+
+
 def _solve(
     loss: Any, y_true: Any, raw_prediction: Any, sample_weight: Any, n_threads: Any, **outputs: Any
 ) -> tuple[np.ndarray, ...]:
     """The outputs of a call in the order of their names, new ones where None is given."""
     if loss.is_multiclass:
         raw = _arrays.floats("raw_prediction", raw_prediction)
-        _arrays.check_shape(raw.shape, True)
+        _arrays.check_shape(raw.shape, True, _classes(loss))
         return _arrays.multinomial(y_true, raw, sample_weight, n_threads, outputs)
     raw = _arrays.floats("raw_prediction", _column(raw_prediction))
     _arrays.check_shape(raw.shape, False)
@@ -43,7 +49,7 @@ def _logits(loss: Any, array: Any) -> tuple[Any, bool]:
     array = array if loss.is_multiclass else _column(array)
     if isinstance(array, np.ndarray) and array.dtype.kind != "f":
         raise TypeError(f"raw_prediction must hold floats; got dtype {array.dtype}")
-    _arrays.check_shape(array.shape, loss.is_multiclass)
+    _arrays.check_shape(array.shape, loss.is_multiclass, _classes(loss))
     return array, type(array) is np.ndarray and array.dtype in _arrays.FLOATS
 
 
@@ -70,7 +76,8 @@ class Methods:
         Parameters
         ----------
         y_true : ndarray of shape (n_samples,)
-            Class indices in floats or integers, for the binary loss targets in [0, 1].
+            Class indices in floats or integers, for the binary loss targets in [0, 1]. Those are not looked at:
+            other numbers are put into the formulas, as in scikit-learn, and NaN and infinities give NaN or infinities.
         raw_prediction : ndarray of shape (n_samples, n_classes) or, for the binary loss, (n_samples,)
             Logits, float32 or float64, of any strides.
         sample_weight : ndarray of shape (n_samples,), optional
@@ -210,12 +217,14 @@ class MultinomialLoss(MultinomialMethods, HalfMultinomialLoss):
     Parameters
     ----------
     n_classes : int
-        How many classes `y` has, at least 2; with two classes the boosting wants a :class:`BinomialLoss`.
+        How many classes `y` has, at least 2, and how many columns raw predictions have; with two classes the boosting
+        wants a :class:`BinomialLoss`.
 
     Raises
     ------
     TypeError, ValueError
-        Of its methods: arrays whose dtypes, shapes or memory do not fit.
+        Of its methods: arrays whose dtypes, shapes or memory do not fit. Of the boosting's ``fit``: an `n_classes` that
+        is not the number of classes.
     IndexError
         Of its methods: a label that is no whole number in [0, n_classes); nothing is written then.
 
@@ -242,15 +251,31 @@ class MultinomialLoss(MultinomialMethods, HalfMultinomialLoss):
             raise TypeError(f"n_classes must be an integer; got {_options.shown(n_classes)}") from None
         if count < 2:
             raise ValueError(f"n_classes must be at least 2; got {count}")
+        if count > sys.maxsize:  # no array has more columns
+            raise ValueError(f"n_classes must be at most {sys.maxsize}; got {_options.shown(count)}")
         super().__init__(n_classes=count)
 
     def fit_intercept_only(self, y_true: Any, sample_weight: Any = None) -> np.ndarray:
-        """Raw predictions of a model without features: logarithms of the class frequencies, less their mean."""
-        if np.max(y_true, initial=0) >= self.n_classes:
+        """Raw predictions of a model without features: logarithms of the class frequencies, less their mean.
+
+        What the boosting starts from; it calls this once. So an `n_classes` that it would fail with is a ValueError:
+        one that is not the largest label and one, or is two.
+        """
+        y = _arrays.labels(y_true, self.n_classes)
+        weight = _arrays.weights(sample_weight, len(y))
+        found = int(y.max()) + 1
+        if found <= 2:
             raise ValueError(
-                f"y_true must hold labels below n_classes={self.n_classes}; got {np.max(y_true)}"
+                "n_classes must be at least 3 in boosting, and y_true hold as many: two want a BinomialLoss; "
+                f"got n_classes={self.n_classes} and labels up to {found - 1}"
             )
-        intercept: np.ndarray = super().fit_intercept_only(y_true, sample_weight)
+        if found < self.n_classes:
+            raise ValueError(
+                f"n_classes must be {found}, one more than the largest label in y_true; got {self.n_classes}"
+            )
+        # scikit-learn's own takes floats alone.
+        y = y if y.dtype.kind == "f" else y.astype(np.float64)
+        intercept: np.ndarray = super().fit_intercept_only(y, weight)
         return intercept
 
 
@@ -271,7 +296,8 @@ class BinomialLoss(BinomialMethods, HalfBinomialLoss):
     Raises
     ------
     TypeError, ValueError
-        Of its methods: arrays whose dtypes, shapes or memory do not fit.
+        Of its methods: arrays whose dtypes, shapes or memory do not fit. Of ``fit_intercept_only``, and so of the
+        boosting's ``fit``: targets outside [0, 1].
 
     References
     ----------
@@ -290,3 +316,8 @@ class BinomialLoss(BinomialMethods, HalfBinomialLoss):
 
     def __init__(self) -> None:
         super().__init__()
+
+    def fit_intercept_only(self, y_true: Any, sample_weight: Any = None) -> Any:
+        """Raw prediction of a model without features: the logit of the mean target; targets must lie in [0, 1]."""
+        y = _arrays.fractions(y_true)
+        return super().fit_intercept_only(y, _arrays.weights(sample_weight, len(y)))
