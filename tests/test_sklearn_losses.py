@@ -331,6 +331,22 @@ def test_the_gradient_may_take_the_place_of_the_raw_predictions():
         np.testing.assert_array_equal(raw, wanted)
 
 
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_any_output_may_take_the_place_of_the_raw_predictions(order):
+    for ours, _ in PAIRS.values():
+        y, raw, _ = problem(ours, np.float64, order=order)
+        for method, *names in PAIRS_OF_OUTPUTS:
+            for name in names if hasattr(ours, method) else ():
+                if name == "loss_out" and ours.is_multiclass:
+                    continue  # it has another shape
+                place = raw.copy("K")
+                wanted = getattr(ours, method)(y, raw)
+                got = getattr(ours, method)(y, place, **{name: place})
+                assert place is got[names.index(name)]
+                for array, other in zip(got, wanted, strict=True):
+                    np.testing.assert_array_equal(array, other)
+
+
 @pytest.mark.parametrize("dtype", FLOATS)
 def test_views_of_the_raw_predictions_may_take_their_gradient(dtype):
     for ours, theirs in PAIRS.values():

@@ -111,7 +111,7 @@ class Call:
         At least 1.
     outputs : dict
         Those that are wanted, None for a new one: ``loss_out``, ``gradient_out``, ``hessian_out``, ``proba_out``. All
-        but losses have the shape of `raw_prediction`. The gradient may take its place in memory; nothing else may
+        but losses have the shape of `raw_prediction`. One of them may take its place in memory; nothing else may
         overlap.
     """
 
@@ -143,13 +143,19 @@ class Call:
         self._choose_dtype()
 
     def _check(self, given: dict[str, Any]) -> None:
-        inputs = {"y_true": self.y, "raw_prediction": self.given, "sample_weight": self.weight}
+        inputs: dict[str, Any] = {
+            "y_true": self.y,
+            "raw_prediction": self.given,
+            "sample_weight": self.weight,
+        }
         for name, out in given.items():
             shape = self.given.shape[:1] if name == "loss_out" else self.given.shape
             _problem.output(name, out, shape, FLOATS)
             others = {**inputs, **{key: value for key, value in given.items() if key != name}}
-            if name == "gradient_out" and _is_same(out, self.given):
+            if _is_same(out, inputs["raw_prediction"]):
                 del others["raw_prediction"]
+                if name != "gradient_out":  # the kernels write that alone over what they read
+                    self.given = inputs["raw_prediction"].copy("K")
             _problem.refuse_overlap(name, out, others)
 
     def _with_new(self, outputs: dict[str, Any]) -> dict[str, np.ndarray]:
