@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import re
 
 import numpy as np
 import pytest
@@ -178,8 +179,15 @@ def test_what_does_not_fit_is_refused():
         TypeError, match=r"raw_prediction must be a NumPy array of float32 .* got dtype int64"
     ):
         loss.gradient(y, raw.astype(int))
-    with pytest.raises(ValueError, match=r"raw_prediction must have shape \(n_samples, n_classes\)"):
-        loss.gradient(y, raw[:, 0])
+    for columns in (slice(0, 4), 0):
+        with pytest.raises(
+            ValueError, match=r"raw_prediction must have shape \(n_samples, n_classes=5\); got"
+        ):
+            loss.gradient(y, raw[:, columns])
+        with pytest.raises(
+            ValueError, match=r"raw_prediction must have shape \(n_samples, n_classes=5\); got"
+        ):
+            loss.predict_proba(raw[:, columns])
     with pytest.raises(
         ValueError, match=r"y_true must have shape \(77,\), one value per sample; got \(76,\)"
     ):
@@ -194,8 +202,125 @@ def test_what_does_not_fit_is_refused():
         MultinomialLoss(1)
     with pytest.raises(TypeError, match="n_classes must be an integer; got '3'"):
         MultinomialLoss("3")
-    with pytest.raises(ValueError, match="y_true must hold labels below n_classes=2"):
-        HistGradientBoostingClassifier(loss=MultinomialLoss(2), max_iter=1).fit(*load_iris(return_X_y=True))
+    with pytest.raises(ValueError, match=r"n_classes must be at most \d+; got 1000"):
+        MultinomialLoss(10**30)
+    with pytest.raises(ValueError, match=r"n_classes must be at most .*; got an object of type int"):
+        MultinomialLoss(10**5000)
+
+
+@pytest.mark.parametrize(
+    ("load", "loss", "error", "words"),
+    [
+        (load_iris, MultinomialLoss(5), ValueError, "n_classes must be 3, .* largest label in y_true; got 5"),
+        (load_iris, MultinomialLoss(2), IndexError, r"y_true must hold .* in \[0, n_classes=2\); got 2.0 at"),
+        (load_iris, BinomialLoss(), ValueError, r"y_true must lie in \[0, 1\]; got 2.0 at index 100"),
+        (
+            load_breast_cancer,
+            MultinomialLoss(2),
+            ValueError,
+            "n_classes must .* two want a BinomialLoss; got n_classes=2",
+        ),
+        (
+            load_breast_cancer,
+            MultinomialLoss(3),
+            ValueError,
+            "n_classes must .*; got n_classes=3 and labels up to 1",
+        ),
+    ],
+)
+def test_boosting_with_the_loss_of_another_number_of_classes(load, loss, error, words):
+    with pytest.raises(error, match=words):
+        HistGradientBoostingClassifier(loss=loss, max_iter=1).fit(*load(return_X_y=True))
+
+
+@pytest.mark.parametrize("bad", [-1.0, -2.0, 3.0, 0.5, np.nan, np.inf, -np.inf])
+def test_no_intercept_of_what_is_no_target(bad):
+    y = np.array([0, 1, 2, bad, bad])
+    with pytest.raises(IndexError, match=r"y_true must hold .* in \[0, n_classes=3\); got .* at index 3"):
+        MultinomialLoss(3).fit_intercept_only(y)
+    if bad != 0.5:
+        with pytest.raises(ValueError, match=r"y_true must lie in \[0, 1\]; got .* at index 2"):
+            BinomialLoss().fit_intercept_only(y[[0, 1, 3, 4]])
+
+
+def test_intercepts():
+    for (ours, theirs), y in zip(PAIRS.values(), (np.arange(5), np.array([0, 1, 1])), strict=True):
+        weight = 1.0 + y
+        wanted = theirs.fit_intercept_only(y.astype(float), weight)
+        np.testing.assert_array_equal(ours.fit_intercept_only(y.astype(float), weight), wanted)
+        np.testing.assert_array_equal(ours.fit_intercept_only(y, list(weight)), wanted)
+        with pytest.raises(ValueError, match=r"sample_weight must have shape \(\d,\), .* got \(1,\)"):
+            ours.fit_intercept_only(y, weight[:1])
+        for array in (y[:0], y[:, None]):
+            with pytest.raises(ValueError, match=r"y_true must have shape \(n_samples,\), not empty; got"):
+                ours.fit_intercept_only(array)
+    with pytest.raises(TypeError, match="y_true must hold whole numbers; got dtype bool"):
+        MultinomialLoss(3).fit_intercept_only([True])
+
+
+def test_targets_of_the_binary_loss_are_put_into_the_formula_as_they_are():
+    ours, theirs = PAIRS["binomial"]
+    y, raw = np.array([2.0, -1.0, np.nan]), np.array([0.5, -3.0, 1.0])
+    for method in ("loss", "gradient"):
+        assert_same(getattr(ours, method)(y, raw), getattr(theirs, method)(y, raw), np.float64)
+
+
+PAIRS_OF_OUTPUTS = [
+    ("loss_gradient", "loss_out", "gradient_out"),
+    ("gradient_hessian", "gradient_out", "hessian_out"),
+    ("gradient_proba", "gradient_out", "proba_out"),
+]
+
+
+@pytest.mark.parametrize("kind", PAIRS)
+@pytest.mark.parametrize(("method", "one", "other"), PAIRS_OF_OUTPUTS)
+def test_of_two_outputs_the_one_that_does_not_fit_is_named(kind, method, one, other):
+    ours, _ = PAIRS[kind]
+    if not hasattr(ours, method):
+        return
+    y, raw, _ = problem(ours, np.float64)
+    for name, partner in ((one, other), (other, one)):
+        good = np.full(raw.shape[:1] if partner == "loss_out" else raw.shape, 7.0)
+        shape = raw.shape[:1] if name == "loss_out" else raw.shape
+        for bad, words in (
+            ([[0.0]], "be a NumPy array; got list"),
+            ([[0.0], []], "be a NumPy array; got list"),
+            (np.zeros(shape, np.float16), "have dtype float32 or float64; got float16"),
+            (np.zeros((2, *shape)), re.escape(f"have shape {shape}; got")),
+            (np.zeros((shape[0] + 1, *shape[1:]), np.float32), r"have shape .*; got \(78,"),
+        ):
+            for others in ({}, {partner: good}):
+                with pytest.raises(ValueError, match=f"^{name} must {words}"):
+                    getattr(ours, method)(y, raw, **{name: bad}, **others)
+        assert (good == 7).all()
+
+
+def test_losses_go_to_memory_that_c_cannot_take():
+    for ours, _ in PAIRS.values():
+        y, raw, _ = problem(ours, np.float64)
+        out = np.zeros(len(y) * 8 + 1, np.uint8)[1:].view(np.float64)
+        assert ours.loss(y, raw, loss_out=out) is out
+        np.testing.assert_array_equal(out, ours.loss(y, raw))
+
+
+def test_probabilities_of_what_does_not_fit():
+    several, two = (ours for ours, _ in PAIRS.values())
+    for loss in (several, two):
+        with pytest.raises(TypeError, match="raw_prediction must be an array; got None"):
+            loss.predict_proba(None)
+        with pytest.raises(TypeError, match="raw_prediction must hold floats; got dtype int"):
+            loss.predict_proba(np.zeros((3, CLASSES), int))
+        for shape in ((), (3, 0), (2, 3, 4)):
+            with pytest.raises(ValueError, match=r"raw_prediction must have shape \(n_samples,"):
+                loss.predict_proba(np.zeros(shape))
+    with pytest.raises(ValueError, match=r"raw_prediction must have shape \(n_samples,\); got \(2, 2\)"):
+        two.predict_proba(np.zeros((2, 2)))
+    with pytest.raises(ValueError, match=r"raw_prediction must have shape .* got \(5,\)"):
+        several.predict_proba(np.zeros(CLASSES, np.longdouble))
+    with pytest.raises(ValueError, match=r"n_samples, n_classes=5\); got \(2, 4\)"):
+        several.predict_proba(np.zeros((2, 4)))
+    np.testing.assert_array_equal(two.predict_proba([0.0, 0.0]), np.full((2, 2), 0.5))
+    np.testing.assert_allclose(several.predict_proba([[1.0] * CLASSES]), np.full((1, CLASSES), 1 / CLASSES))
 
 
 def test_the_gradient_may_take_the_place_of_the_raw_predictions():
@@ -204,6 +329,44 @@ def test_the_gradient_may_take_the_place_of_the_raw_predictions():
         wanted = ours.gradient(y, raw)
         assert ours.gradient(y, raw, gradient_out=raw) is raw
         np.testing.assert_array_equal(raw, wanted)
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_any_output_may_take_the_place_of_the_raw_predictions(order):
+    for ours, _ in PAIRS.values():
+        y, raw, _ = problem(ours, np.float64, order=order)
+        for method, *names in PAIRS_OF_OUTPUTS:
+            for name in names if hasattr(ours, method) else ():
+                if name == "loss_out" and ours.is_multiclass:
+                    continue  # it has another shape
+                place = raw.copy("K")
+                wanted = getattr(ours, method)(y, raw)
+                got = getattr(ours, method)(y, place, **{name: place})
+                assert place is got[names.index(name)]
+                for array, other in zip(got, wanted, strict=True):
+                    np.testing.assert_array_equal(array, other)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_views_of_the_raw_predictions_may_take_their_gradient(dtype):
+    for ours, theirs in PAIRS.values():
+        y, raw, _ = problem(ours, dtype)
+        wanted = ours.gradient(y, raw)
+        views = [lambda a: a[:]]
+        if not ours.is_multiclass:
+            views += [lambda a: a[:, None]]
+        for given in views:
+            for taken in views:
+                for loss in (ours, theirs):
+                    place = raw.copy()
+                    loss.gradient(y, given(place), gradient_out=taken(place))
+                    assert_same(place, wanted, dtype)
+        column = np.ascontiguousarray(raw.reshape(len(raw), -1))
+        ours.gradient(y, column, gradient_out=column)
+        np.testing.assert_array_equal(column.reshape(raw.shape), wanted)
+        for out in (raw[::-1][1:], raw[:-1]):
+            with pytest.raises(ValueError, match="gradient_out must not overlap raw_prediction"):
+                ours.gradient(y[1:], raw[1:], gradient_out=out)
 
 
 def test_arrays_that_c_cannot_walk_are_copied_both_ways():

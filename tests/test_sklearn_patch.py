@@ -110,6 +110,19 @@ def test_losses_that_exist_change_at_once_and_back(calls):
     assert calls == ["binary_cross_entropy"]
 
 
+def test_patched_losses_take_the_columns_and_targets_that_they_took():
+    """scikit-learn's own look neither at n_classes nor at the targets of the binary loss."""
+    several, two = HalfMultinomialLoss(n_classes=3), HalfBinomialLoss()
+    y, raw = np.arange(3.0), np.arange(12.0).reshape(3, 4)
+    found = []
+    for _ in range(2):
+        found.append([several.gradient(y, raw), several.predict_proba(raw), two.loss(y, raw[0, :3])])
+        found[-1] += [several.fit_intercept_only(y - 1), two.fit_intercept_only(y / 4)]
+        patch_sklearn()
+    for theirs, ours in zip(*found, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-14)
+
+
 def test_pickles_made_while_patched_are_scikit_learns():
     X, y = load_iris(return_X_y=True)
     with patch_sklearn():
@@ -187,6 +200,17 @@ def test_a_patch_object_can_be_used_again_but_not_twice_at_a_time():
     with patch:
         assert is_patched()
     assert not is_patched()
+
+
+def test_a_block_that_was_not_begun_cannot_end():
+    patch = patch_sklearn()
+    for standing in (True, False):
+        with pytest.raises(RuntimeError, match="can end a with block only inside of one"):
+            patch.__exit__(None, None, None)
+        assert is_patched() is standing
+        with patch:
+            assert is_patched()
+        assert not is_patched()
 
 
 def test_threads_that_come_and_go_keep_it_while_one_is_inside():

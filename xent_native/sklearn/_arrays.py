@@ -28,6 +28,53 @@ def floats(name: str, array: Any) -> np.ndarray:
     return array
 
 
+def check_shape(shape: tuple[int, ...], several: bool, classes: int | None = None) -> None:
+    """ValueError unless raw predictions have `several` columns, `classes` if that is known, or have no such axis."""
+    if several:
+        fits = len(shape) == 2 and shape[1] > 0 and classes in (None, shape[1])
+        columns = "n_classes" if classes is None else f"n_classes={classes}"
+        expected = f"(n_samples, {columns})"
+    else:
+        fits, expected = len(shape) == 1, "(n_samples,)"
+    if not fits:
+        raise ValueError(f"raw_prediction must have shape {expected}; got {tuple(shape)}")
+
+
+def vector(name: str, array: Any) -> np.ndarray:
+    """Any array-like with one number for each of some samples."""
+    found = _problem.as_array(name, array)
+    if found.ndim != 1 or found.size == 0:
+        raise ValueError(f"{name} must have shape (n_samples,), not empty; got {found.shape}")
+    return found
+
+
+def labels(y_true: Any, classes: int) -> np.ndarray:
+    """Labels in [0, n_classes), as the kernel takes them; for once per fit, it takes passes of its own."""
+    y = vector("y_true", y_true)
+    _label_code(y)
+    fits = (y >= 0) & (y < classes) & (np.floor(y) == y)
+    if not fits.all():
+        raise _label_error(y, int(fits.argmin()), f"n_classes={classes}")
+    return y
+
+
+def fractions(y_true: Any) -> np.ndarray:
+    """Targets in [0, 1], for once per fit."""
+    y = vector("y_true", y_true)
+    fits = (y >= 0) & (y <= 1)
+    if not fits.all():
+        row = int(fits.argmin())
+        raise ValueError(f"y_true must lie in [0, 1]; got {y[row]} at index {row}")
+    return y
+
+
+def weights(sample_weight: Any, rows: int) -> np.ndarray | None:
+    """One weight for each sample, of any real dtype."""
+    if sample_weight is None:
+        return None
+    return _of_rows("sample_weight", _problem.as_array("sample_weight", sample_weight), rows)
+
+
 def _of_rows(name: str, array: np.ndarray, rows: int) -> np.ndarray:
     """One value for each row, contiguous."""
     if array.shape != (rows,):
@@ -35,24 +82,48 @@ def _of_rows(name: str, array: np.ndarray, rows: int) -> np.ndarray:
     return _copy.contiguous(array, array.dtype)
 
 
+def _is_same(one: np.ndarray, other: np.ndarray) -> bool:
+    """Whether both are the same numbers in memory, such as an array and a view of all of it."""
+    return one is other or (
+        one.dtype == other.dtype
+        and one.shape == other.shape
+        and one.strides == other.strides
+        and np.may_share_memory(one, other)  # cheaper than the next line, and mostly false
+        and one.__array_interface__["data"] == other.__array_interface__["data"]
+    )
+
+
+def _matrix(array: np.ndarray) -> np.ndarray:
+    """As C takes it: of one column where there is one value per sample."""
+    return array if array.ndim == 2 else array[:, None]
+
+
 class Call:
     """The arrays of a call, checked, and the outputs in memory that C can walk.
 
     Parameters
     ----------
-    y_true, raw_prediction, sample_weight
-        As scikit-learn has them; `raw_prediction` of shape (n_samples, n_columns).
+    y_true, sample_weight
+        As scikit-learn has them.
+    raw_prediction : ndarray of shape (n_samples, n_columns) or (n_samples,)
+        Checked already.
     n_threads : int
         At least 1.
-    outputs : ndarray or None
-        By name: ``loss_out``, ``gradient_out``, ``hessian_out``, ``proba_out``. The gradient may be the raw predictions
-        themselves; nothing else may overlap.
+    outputs : dict
+        Those that are wanted, None for a new one: ``loss_out``, ``gradient_out``, ``hessian_out``, ``proba_out``. All
+        but losses have the shape of `raw_prediction`. One of them may take its place in memory; nothing else may
+        overlap.
     """
 
     def __init__(
-        self, y_true: Any, raw_prediction: Any, sample_weight: Any, n_threads: Any, **outputs: Any
+        self,
+        y_true: Any,
+        raw_prediction: np.ndarray,
+        sample_weight: Any,
+        n_threads: Any,
+        outputs: dict[str, Any],
     ) -> None:
-        self.given = floats("raw_prediction", raw_prediction)
+        self.given = raw_prediction
         self.threads = runtime.check_threads(n_threads)
         rows = len(self.given)
         self.y = _of_rows("y_true", _problem.as_array("y_true", y_true), rows)
@@ -60,24 +131,50 @@ class Call:
         if sample_weight is not None:
             self.weight = _of_rows("sample_weight", floats("sample_weight", sample_weight), rows)
         self.pending: list[tuple[np.ndarray, np.ndarray]] = []
-        wanted = {name: out for name, out in outputs.items() if out is not None}
-        self._check(wanted)
-        self.loss = wanted.pop("loss_out", None)
-        self.planes = {name: self._native(out) for name, out in wanted.items()}
+        self._check({name: out for name, out in outputs.items() if out is not None})
+        self.results = self._with_new(outputs)
+        self.planes = {}
+        for name, out in self.results.items():
+            if name == "loss_out":
+                self.loss = self._native(out, out.flags.aligned)
+            else:
+                plane = _matrix(out)
+                self.planes[name] = self._native(plane, _problem.passable(plane, 1) is plane)
         self._choose_dtype()
 
-    def _check(self, wanted: dict[str, Any]) -> None:
-        inputs = {"y_true": self.y, "raw_prediction": self.given, "sample_weight": self.weight}
-        for name, out in wanted.items():
+    def _check(self, given: dict[str, Any]) -> None:
+        inputs: dict[str, Any] = {
+            "y_true": self.y,
+            "raw_prediction": self.given,
+            "sample_weight": self.weight,
+        }
+        for name, out in given.items():
             shape = self.given.shape[:1] if name == "loss_out" else self.given.shape
             _problem.output(name, out, shape, FLOATS)
-            others = {**inputs, **{key: value for key, value in wanted.items() if key != name}}
-            if name == "gradient_out" and out is self.given:
+            others = {**inputs, **{key: value for key, value in given.items() if key != name}}
+            if _is_same(out, inputs["raw_prediction"]):
                 del others["raw_prediction"]
+                if name != "gradient_out":  # the kernels write that alone over what they read
+                    self.given = inputs["raw_prediction"].copy("K")
             _problem.refuse_overlap(name, out, others)
 
-    def _native(self, out: np.ndarray) -> np.ndarray:
-        if _problem.passable(out, 1) is out:
+    def _with_new(self, outputs: dict[str, Any]) -> dict[str, np.ndarray]:
+        """New arrays where none is given: in the dtype and order of those that are, as scikit-learn makes them."""
+        given = {name: out for name, out in outputs.items() if out is not None}
+        dtype = next(iter(given.values()), self.given).dtype
+        given.pop("loss_out", None)
+        like = next(iter(given.values()), self.given)
+        return {
+            name: out
+            if out is not None
+            else np.empty(len(like), dtype)
+            if name == "loss_out"
+            else np.empty_like(like, dtype=dtype)
+            for name, out in outputs.items()
+        }
+
+    def _native(self, out: np.ndarray, fits: bool) -> np.ndarray:
+        if fits:
             return out
         native = np.empty(out.shape, out.dtype)
         self.pending.append((native, out))
@@ -88,32 +185,31 @@ class Call:
         dtypes = {plane.dtype for plane in self.planes.values()}
         if len(dtypes) > 1:
             raise ValueError(f"{' and '.join(self.planes)} must have the same dtype; got float32 and float64")
-        out = dtypes.pop() if dtypes else self.given.dtype
-        x = self.given if out != FLOATS[1] else _copy.converted(self.given, FLOATS[1], copy=False)
+        x = _matrix(self.given)
+        out = dtypes.pop() if dtypes else x.dtype
+        if out == FLOATS[1]:
+            x = _copy.converted(x, out, copy=False)
         self.x = _problem.passable(x, 1)
         self.code = _NARROW[self.x.dtype] if out == FLOATS[0] else _core.FLOATS[FLOATS[1]]
 
-    def finish(self) -> None:
-        """Outputs that C could not walk get their values."""
+    def finish(self) -> tuple[np.ndarray, ...]:
+        """The outputs; those that C could not walk get their values."""
         for native, out in self.pending:
             out[...] = native
+        return tuple(self.results.values())
 
     def weight_code(self) -> int:
         """What the core calls the dtype of the weights."""
         return 0 if self.weight is None else _core.FLOATS[self.weight.dtype]
 
 
-def multinomial(y_true: Any, raw_prediction: Any, sample_weight: Any, n_threads: Any, **outputs: Any) -> None:
+def multinomial(
+    y_true: Any, raw_prediction: np.ndarray, sample_weight: Any, n_threads: Any, outputs: dict[str, Any]
+) -> tuple[np.ndarray, ...]:
     """Softmax cross-entropy of labels in [0, n_classes), integers of any dtype or whole numbers in floats."""
-    if np.ndim(raw_prediction) != 2 or np.shape(raw_prediction)[1] == 0:
-        raise ValueError(
-            f"raw_prediction must have shape (n_samples, n_classes); got {np.shape(raw_prediction)}"
-        )
-    call = Call(y_true, raw_prediction, sample_weight, n_threads, **outputs)
+    call = Call(y_true, raw_prediction, sample_weight, n_threads, outputs)
     loss, plane = call.loss, call.planes.get
-    label_code = _LABELS.get(call.y.dtype)
-    if label_code is None:
-        raise TypeError(f"y_true must hold whole numbers; got dtype {call.y.dtype}")
+    label_code = _label_code(call.y)
     try:
         _core.cross_entropy(
             True, call.x, call.code, 1, call.y, label_code, None, None, 0.0, None, call.weight,
@@ -121,26 +217,27 @@ def multinomial(y_true: Any, raw_prediction: Any, sample_weight: Any, n_threads:
             plane("gradient_out"), plane("hessian_out"), plane("proba_out"), None, _PLAIN, 0.0, 1.0, loss is None,
         )  # fmt: skip
     except _core.LabelError as error:
-        row = error.args[0]
-        classes = call.x.shape[1]
-        raise IndexError(
-            f"y_true must hold whole numbers in [0, {classes}); got {call.y[row]} at index {row}"
-        ) from None
-    call.finish()
+        raise _label_error(call.y, error.args[0], str(call.x.shape[1])) from None
+    return call.finish()
 
 
-def binomial(y_true: Any, raw_prediction: Any, sample_weight: Any, n_threads: Any, **outputs: Any) -> None:
+def _label_code(y: np.ndarray) -> int:
+    """What the core calls the dtype of labels."""
+    code = _LABELS.get(y.dtype)
+    if code is None:
+        raise TypeError(f"y_true must hold whole numbers; got dtype {y.dtype}")
+    return code
+
+
+def _label_error(y: np.ndarray, row: int, bound: str) -> IndexError:
+    return IndexError(f"y_true must hold whole numbers in [0, {bound}); got {y[row]} at index {row}")
+
+
+def binomial(
+    y_true: Any, raw_prediction: np.ndarray, sample_weight: Any, n_threads: Any, outputs: dict[str, Any]
+) -> tuple[np.ndarray, ...]:
     """Binary cross-entropy of targets in [0, 1]; all arrays have the shape (n_samples,)."""
-    if np.ndim(raw_prediction) != 1:
-        raise ValueError(f"raw_prediction must have shape (n_samples,); got {np.shape(raw_prediction)}")
-    column = floats("raw_prediction", raw_prediction)[:, None]
-    planes = {
-        name: out[:, None] if name != "loss_out" and isinstance(out, np.ndarray) and out.ndim == 1 else out
-        for name, out in outputs.items()
-    }
-    if outputs.get("gradient_out") is raw_prediction:
-        planes["gradient_out"] = column
-    call = Call(y_true, column, sample_weight, n_threads, **planes)
+    call = Call(y_true, raw_prediction, sample_weight, n_threads, outputs)
     loss, plane = call.loss, call.planes.get
     target = _copy.converted(call.y, call.x.dtype, copy=False)[:, None]
     # Losses of elements are stored as they are computed; those of rows in either dtype, which takes longer.
@@ -151,4 +248,4 @@ def binomial(y_true: Any, raw_prediction: Any, sample_weight: Any, n_threads: An
         call.threads, rows, 0 if loss is None else _core.FLOATS[loss.dtype], each,
         plane("gradient_out"), plane("hessian_out"), None, loss is None,
     )  # fmt: skip
-    call.finish()
+    return call.finish()

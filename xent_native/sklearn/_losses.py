@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
 from sklearn._loss.loss import HalfBinomialLoss, HalfMultinomialLoss
 
-from .. import _options, activations
+from .. import _options, _problem, activations
 from . import _arrays
 
 __all__ = ["BinomialLoss", "MultinomialLoss"]
@@ -19,20 +20,37 @@ def _column(array: Any) -> Any:
     return array[:, 0] if isinstance(array, np.ndarray) and array.ndim == 2 and array.shape[1] == 1 else array
 
 
-def _squeezed(loss: Any, array: Any) -> Any:
-    return array if loss.is_multiclass else _column(array)
+def _classes(loss: Any) -> int | None:
+    """How many columns raw predictions must have; None for scikit-learn's own loss, which takes any number of them."""
+    return loss.n_classes if isinstance(loss, MultinomialLoss) else None
 
 
-def _is_plain(array: Any) -> bool:
-    return type(array) is np.ndarray and array.dtype in _arrays.FLOATS
+def _solve(
+    loss: Any, y_true: Any, raw_prediction: Any, sample_weight: Any, n_threads: Any, **outputs: Any
+) -> tuple[np.ndarray, ...]:
+    """The outputs of a call in the order of their names, new ones where None is given."""
+    if loss.is_multiclass:
+        raw = _arrays.floats("raw_prediction", raw_prediction)
+        _arrays.check_shape(raw.shape, True, _classes(loss))
+        return _arrays.multinomial(y_true, raw, sample_weight, n_threads, outputs)
+    raw = _arrays.floats("raw_prediction", _column(raw_prediction))
+    _arrays.check_shape(raw.shape, False)
+    outputs = {name: out if name == "loss_out" else _column(out) for name, out in outputs.items()}
+    return _arrays.binomial(y_true, raw, sample_weight, n_threads, outputs)
 
 
-def _raw(loss: Any, array: Any) -> np.ndarray:
-    return _arrays.floats("raw_prediction", _squeezed(loss, array))
+def _logits(loss: Any, array: Any) -> tuple[Any, bool]:
+    """What probabilities are asked of, and whether it is for the kernels; if not, for scikit-learn's own functions.
 
-
-def _solve(loss: Any, *args: Any, **outputs: Any) -> None:
-    (_arrays.multinomial if loss.is_multiclass else _arrays.binomial)(*args, **outputs)
+    Those take arrays of other libraries and of wider floats; what has no shape becomes an array first.
+    """
+    if not hasattr(array, "shape"):
+        array = _problem.as_array("raw_prediction", array)
+    array = array if loss.is_multiclass else _column(array)
+    if isinstance(array, np.ndarray) and array.dtype.kind != "f":
+        raise TypeError(f"raw_prediction must hold floats; got dtype {array.dtype}")
+    _arrays.check_shape(array.shape, loss.is_multiclass, _classes(loss))
+    return array, type(array) is np.ndarray and array.dtype in _arrays.FLOATS
 
 
 class Methods:
@@ -58,7 +76,8 @@ class Methods:
         Parameters
         ----------
         y_true : ndarray of shape (n_samples,)
-            Class indices in floats or integers, for the binary loss targets in [0, 1].
+            Class indices in floats or integers, for the binary loss targets in [0, 1]. Those are not looked at:
+            other numbers are put into the formulas, as in scikit-learn, and NaN and infinities give NaN or infinities.
         raw_prediction : ndarray of shape (n_samples, n_classes) or, for the binary loss, (n_samples,)
             Logits, float32 or float64, of any strides.
         sample_weight : ndarray of shape (n_samples,), optional
@@ -73,11 +92,7 @@ class Methods:
         ndarray of shape (n_samples,)
             `loss_out` if given.
         """
-        raw_prediction = _raw(self, raw_prediction)
-        loss: np.ndarray = (
-            np.empty(len(raw_prediction), raw_prediction.dtype) if loss_out is None else loss_out
-        )
-        _solve(self, y_true, raw_prediction, sample_weight, n_threads, loss_out=loss)
+        (loss,) = _solve(self, y_true, raw_prediction, sample_weight, n_threads, loss_out=loss_out)
         return loss
 
     def loss_gradient(
@@ -90,13 +105,7 @@ class Methods:
         n_threads: int = 1,
     ) -> tuple[np.ndarray, np.ndarray]:
         """As :meth:`loss`, and the gradient of the sum: of the shape of `raw_prediction`."""
-        raw_prediction, gradient_out = _raw(self, raw_prediction), _squeezed(self, gradient_out)
-        dtype = next((out.dtype for out in (gradient_out, loss_out) if out is not None), raw_prediction.dtype)
-        if loss_out is None:
-            loss_out = np.empty(len(raw_prediction), dtype)
-        if gradient_out is None:
-            gradient_out = np.empty_like(raw_prediction, dtype=dtype)
-        _solve(
+        loss, gradient = _solve(
             self,
             y_true,
             raw_prediction,
@@ -105,7 +114,7 @@ class Methods:
             loss_out=loss_out,
             gradient_out=gradient_out,
         )
-        return loss_out, gradient_out
+        return loss, gradient
 
     def gradient(
         self,
@@ -116,9 +125,9 @@ class Methods:
         n_threads: int = 1,
     ) -> np.ndarray:
         """The gradient of the sum of the losses: of the shape of `raw_prediction`."""
-        raw_prediction, gradient_out = _raw(self, raw_prediction), _squeezed(self, gradient_out)
-        gradient: np.ndarray = np.empty_like(raw_prediction) if gradient_out is None else gradient_out
-        _solve(self, y_true, raw_prediction, sample_weight, n_threads, gradient_out=gradient)
+        (gradient,) = _solve(
+            self, y_true, raw_prediction, sample_weight, n_threads, gradient_out=gradient_out
+        )
         return gradient
 
     def gradient_hessian(
@@ -131,12 +140,7 @@ class Methods:
         n_threads: int = 1,
     ) -> tuple[np.ndarray, np.ndarray]:
         """As :meth:`gradient`, and the diagonal of the Hessian."""
-        raw_prediction = _raw(self, raw_prediction)
-        gradient_out, hessian_out = _squeezed(self, gradient_out), _squeezed(self, hessian_out)
-        like = next((out for out in (gradient_out, hessian_out) if out is not None), raw_prediction)
-        gradient_out = np.empty_like(like) if gradient_out is None else gradient_out
-        hessian_out = np.empty_like(like) if hessian_out is None else hessian_out
-        _solve(
+        gradient, hessian = _solve(
             self,
             y_true,
             raw_prediction,
@@ -145,7 +149,7 @@ class Methods:
             gradient_out=gradient_out,
             hessian_out=hessian_out,
         )
-        return gradient_out, hessian_out
+        return gradient, hessian
 
 
 class MultinomialMethods(Methods):
@@ -161,11 +165,7 @@ class MultinomialMethods(Methods):
         n_threads: int = 1,
     ) -> tuple[np.ndarray, np.ndarray]:
         """As :meth:`gradient`, and the probabilities of the classes."""
-        raw_prediction = _raw(self, raw_prediction)
-        like = next((out for out in (gradient_out, proba_out) if out is not None), raw_prediction)
-        gradient_out = np.empty_like(like) if gradient_out is None else gradient_out
-        proba_out = np.empty_like(like) if proba_out is None else proba_out
-        _solve(
+        gradient, proba = _solve(
             self,
             y_true,
             raw_prediction,
@@ -174,13 +174,14 @@ class MultinomialMethods(Methods):
             gradient_out=gradient_out,
             proba_out=proba_out,
         )
-        return gradient_out, proba_out
+        return gradient, proba
 
     def predict_proba(self, raw_prediction: Any) -> Any:
         """Probabilities of the classes, of the shape of `raw_prediction`."""
-        if not _is_plain(raw_prediction):
-            return self.link.inverse(raw_prediction)
-        return activations.softmax(raw_prediction, n_threads=1)
+        raw_prediction, plain = _logits(self, raw_prediction)
+        return (
+            activations.softmax(raw_prediction, n_threads=1) if plain else self.link.inverse(raw_prediction)
+        )
 
 
 class BinomialMethods(Methods):
@@ -188,9 +189,8 @@ class BinomialMethods(Methods):
 
     def predict_proba(self, raw_prediction: Any) -> Any:
         """Probabilities of both classes, of shape (n_samples, 2)."""
-        raw_prediction = _column(raw_prediction)
+        raw_prediction, plain = _logits(self, raw_prediction)
         proba = np.empty((raw_prediction.shape[0], 2), raw_prediction.dtype)
-        plain = _is_plain(raw_prediction)
         proba[:, 1] = (
             activations.sigmoid(raw_prediction, n_threads=1) if plain else self.link.inverse(raw_prediction)
         )
@@ -217,12 +217,14 @@ class MultinomialLoss(MultinomialMethods, HalfMultinomialLoss):
     Parameters
     ----------
     n_classes : int
-        How many classes `y` has, at least 2; with two classes the boosting wants a :class:`BinomialLoss`.
+        How many classes `y` has, at least 2, and how many columns raw predictions have; with two classes the boosting
+        wants a :class:`BinomialLoss`.
 
     Raises
     ------
     TypeError, ValueError
-        Of its methods: arrays whose dtypes, shapes or memory do not fit.
+        Of its methods: arrays whose dtypes, shapes or memory do not fit. Of the boosting's ``fit``: an `n_classes` that
+        is not the number of classes.
     IndexError
         Of its methods: a label that is no whole number in [0, n_classes); nothing is written then.
 
@@ -249,15 +251,31 @@ class MultinomialLoss(MultinomialMethods, HalfMultinomialLoss):
             raise TypeError(f"n_classes must be an integer; got {_options.shown(n_classes)}") from None
         if count < 2:
             raise ValueError(f"n_classes must be at least 2; got {count}")
+        if count > sys.maxsize:  # no array has more columns
+            raise ValueError(f"n_classes must be at most {sys.maxsize}; got {_options.shown(count)}")
         super().__init__(n_classes=count)
 
     def fit_intercept_only(self, y_true: Any, sample_weight: Any = None) -> np.ndarray:
-        """Raw predictions of a model without features: logarithms of the class frequencies, less their mean."""
-        if np.max(y_true, initial=0) >= self.n_classes:
+        """Raw predictions of a model without features: logarithms of the class frequencies, less their mean.
+
+        What the boosting starts from; it calls this once. So an `n_classes` that it would fail with is a ValueError:
+        one that is not the largest label and one, or is two.
+        """
+        y = _arrays.labels(y_true, self.n_classes)
+        weight = _arrays.weights(sample_weight, len(y))
+        found = int(y.max()) + 1
+        if found <= 2:
             raise ValueError(
-                f"y_true must hold labels below n_classes={self.n_classes}; got {np.max(y_true)}"
+                "n_classes must be at least 3 in boosting, and y_true hold as many: two want a BinomialLoss; "
+                f"got n_classes={self.n_classes} and labels up to {found - 1}"
             )
-        intercept: np.ndarray = super().fit_intercept_only(y_true, sample_weight)
+        if found < self.n_classes:
+            raise ValueError(
+                f"n_classes must be {found}, one more than the largest label in y_true; got {self.n_classes}"
+            )
+        # scikit-learn's own takes floats alone.
+        y = y if y.dtype.kind == "f" else y.astype(np.float64)
+        intercept: np.ndarray = super().fit_intercept_only(y, weight)
         return intercept
 
 
@@ -278,7 +296,8 @@ class BinomialLoss(BinomialMethods, HalfBinomialLoss):
     Raises
     ------
     TypeError, ValueError
-        Of its methods: arrays whose dtypes, shapes or memory do not fit.
+        Of its methods: arrays whose dtypes, shapes or memory do not fit. Of ``fit_intercept_only``, and so of the
+        boosting's ``fit``: targets outside [0, 1].
 
     References
     ----------
@@ -297,3 +316,8 @@ class BinomialLoss(BinomialMethods, HalfBinomialLoss):
 
     def __init__(self) -> None:
         super().__init__()
+
+    def fit_intercept_only(self, y_true: Any, sample_weight: Any = None) -> Any:
+        """Raw prediction of a model without features: the logit of the mean target; targets must lie in [0, 1]."""
+        y = _arrays.fractions(y_true)
+        return super().fit_intercept_only(y, _arrays.weights(sample_weight, len(y)))

@@ -169,6 +169,8 @@ class Patch:
     ) -> None:
         """Undoes the patch, unless others still want it."""
         with _state.lock:
+            if not self._open:
+                raise RuntimeError("a patch of patch_sklearn() can end a with block only inside of one")
             self._open = False
             if self._generation != _state.generation:
                 return
