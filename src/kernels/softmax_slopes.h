@@ -46,10 +46,10 @@ static inline int XN_T(slopes_weigh)(const xn_tile *t, XN_T(strip) strip, XN_T(s
 static inline void XN_T(slopes_read)(const xn_tile *t, int64_t row, int64_t rows, real *restrict x,
                                      real *restrict most) {
     real max[XN_LANES];
-    const XN_T(stored) *from = XN_T(at)(&t->input, row, 0);
 #pragma omp simd
     for (int i = 0; i < XN_LANES; i++) max[i] = -INFINITY;
-    for (int64_t c = 0; c < t->classes; c++, from += t->input.cls, x += XN_LANES) {
+    for (int64_t c = 0; c < t->classes; c++, x += XN_LANES) {
+        const XN_T(stored) *from = XN_T(at)(&t->input, row, c);
         if (rows == XN_LANES) {
             memcpy(x, from, XN_LANES * sizeof(real));
         } else {
@@ -88,7 +88,6 @@ static inline void XN_T(slopes_sum)(int64_t classes, real *restrict x, const rea
 
 static inline void XN_T(slopes_write)(const xn_tile *t, int64_t row, int64_t rows, const real *restrict e,
                                       const XN_T(slopes) *s, int64_t r) {
-    XN_T(written) *grad = XN_T(out_at)(&t->grad, row, 0), *hess = XN_T(out_at)(&t->hess, row, 0);
     real largest[XN_LANES], to_one[XN_LANES], weight[XN_LANES], hess_weight[XN_LANES];
     ireal label[XN_LANES];
     memcpy(largest, s->largest, sizeof largest);
@@ -96,7 +95,8 @@ static inline void XN_T(slopes_write)(const xn_tile *t, int64_t row, int64_t row
     memcpy(weight, s->weight + r, sizeof weight);
     memcpy(hess_weight, s->hess_weight + r, sizeof hess_weight);
     memcpy(label, s->label + r, sizeof label);
-    for (int64_t c = 0; c < t->classes; c++, e += XN_LANES, grad += t->grad.cls, hess += t->hess.cls) {
+    for (int64_t c = 0; c < t->classes; c++, e += XN_LANES) {
+        XN_T(written) *grad = XN_T(out_at)(&t->grad, row, c), *hess = XN_T(out_at)(&t->hess, row, c);
         real slope[XN_LANES], curve[XN_LANES];
 #pragma omp simd
         for (int i = 0; i < XN_LANES; i++) {
