@@ -109,7 +109,7 @@ static void prob_dense(truth *t, const errors *e, const prob_sum *s) {
         const long double own = y.inside ? other : 0, of_target = vague == 0 ? 0 : vague / fabsl(t->x[c]);
         long double error = of_base + 2 * h * fabsl(base - own);
         if (y.inside) error += size * of_target + fabsl(own) * 3 * h;
-        error += (1 + 4 * h) * size * m.unsure / s->value + (y.unsure ? fabsl(other) : 0);
+        error += (1 + 4 * h + s->error) * size * m.unsure / s->value + (y.unsure ? fabsl(other) : 0);
         error += fabsl(w) < e->normal ? fabsl(base) : 0; /* a weight of 0 drops it all */
         error += e->tiny * (1 + size) + lost(e, w, y.inside || y.unsure ? quotient : 0) +
                  t->scale_error * (fabsl(base) + fabsl(own));
