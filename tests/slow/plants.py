@@ -169,9 +169,9 @@ PLANTS = (
         "AddressSanitizer: heap-use-after-free",
         (
             "src/core/softmax_ce.c",
-            "    p->reduced = divisor == 0 || p->without_loss || status != XN_OK ? 0 : xn_sum(losses, rows) / divisor;\n"
+            "p->reduced = divisor == 0 || p->without_loss || status != XN_OK ? 0 : xn_sum(losses, rows) / divisor;\n"
             "    free(losses);",
-            "    free(losses);\n"
+            "free(losses);\n"
             "    p->reduced = divisor == 0 || p->without_loss || status != XN_OK ? 0 : xn_sum(losses, rows) / divisor;",
         ),
     ),
