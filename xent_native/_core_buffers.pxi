@@ -109,6 +109,25 @@ cdef int take_floats(Buffers *buffers, object array, int dtype, int axis, bint w
     return 0
 
 
+cdef int take_labels(Buffers *buffers, object array, int label_type, int axis, Shape *shape,
+                     xn_labels *labels) except -1:
+    if array is None:
+        return 0
+    labels.type = <xn_int_type> label_type
+    labels.data = take_rows(buffers, array, INT_SIZE[label_type], axis, False, shape, &labels.outer, &labels.inner)
+    return 0
+
+
+cdef void *take_classes(Buffers *buffers, object array, int item, Shape *shape) except? NULL:
+    """An array with one item per class, or NULL for None."""
+    if array is None:
+        return NULL
+    cdef Py_buffer *view = acquire(buffers, array, item, False)
+    if view.ndim != 1 or view.shape[0] != shape.classes or view.strides[0] != view.itemsize:
+        raise ValueError("weights of classes must be contiguous, with one item per class")
+    return view.buf
+
+
 cdef void release(Buffers *buffers) noexcept:
     while buffers.count > 0:
         buffers.count -= 1

@@ -17,8 +17,6 @@ def cross_entropy(bint from_logits, x, int dtype, int axis, labels, int label_ty
     cdef xn_problem p
     cdef Buffers buffers
     cdef Shape shape
-    cdef Py_buffer *view
-    cdef xn_status status
     if not (0 <= dtype < XN_DTYPES and 0 <= label_type <= XN_WHOLE_FLOAT64 and 0 <= weight_dtype < 2 and 0 <= loss_dtype < 2
             and 0 <= reduction < 4 and XN_PLAIN <= shape_of_loss <= XN_KL):
         raise ValueError("unknown dtype, reduction or shape code")
@@ -52,22 +50,11 @@ def cross_entropy(bint from_logits, x, int dtype, int axis, labels, int label_ty
         take_floats(&buffers, sample_weight, weight_dtype, axis, False, &shape, &p.sample_weight)
         take_floats(&buffers, loss, loss_dtype, axis, True, &shape, &p.loss)
         take_floats(&buffers, lse, loss_dtype, axis, True, &shape, &p.lse)
-        if labels is not None:
-            p.labels.type = <xn_int_type> label_type
-            p.labels.data = take_rows(&buffers, labels, INT_SIZE[label_type], axis, False, &shape,
-                                      &p.labels.outer, &p.labels.inner)
-        if class_weight is not None:
-            view = acquire(&buffers, class_weight, real_size(dtype), False)
-            if view.ndim != 1 or view.shape[0] != shape.classes or view.strides[0] != view.itemsize:
-                raise ValueError("class_weight must be contiguous, with one item per class")
-            p.class_weight = view.buf
+        take_labels(&buffers, labels, label_type, axis, &shape, &p.labels)
+        p.class_weight = take_classes(&buffers, class_weight, real_size(dtype), &shape)
         p.outer, p.classes, p.inner = shape.outer, shape.classes, shape.inner
         p.classes_last = axis == buffers.view[0].ndim - 1
-        status = run(&p, softmax_operation(&p, from_logits))
-        if status == XN_BAD_LABEL:
-            raise LabelError(p.bad_row, <uint64_t> p.bad_label if p.labels.type == XN_UINT64 else p.bad_label)
-        if status != XN_OK:
-            raise ValueError(xn_status_text(status).decode())
+        check(&p, run(&p, softmax_operation(&p, from_logits)))
         return p.reduced
     finally:
         release(&buffers)
@@ -84,7 +71,6 @@ def score_probabilities(x, int dtype, labels, int label_type, target, sample_wei
     cdef Buffers buffers
     cdef Shape shape
     cdef int axis
-    cdef xn_status status
     if not (0 <= dtype < XN_DTYPES and 0 <= label_type < 8 and 0 <= weight_dtype < 2 and 0 <= reduction < 4):
         raise ValueError("unknown dtype or reduction code")
     if x is None:
@@ -102,17 +88,10 @@ def score_probabilities(x, int dtype, labels, int label_type, target, sample_wei
         take_planes(&buffers, x, dtype, axis, False, &shape, &p.input)
         take_planes(&buffers, target, dtype, axis, False, &shape, &p.target)
         take_floats(&buffers, sample_weight, weight_dtype, axis, False, &shape, &p.sample_weight)
-        if labels is not None:
-            p.labels.type = <xn_int_type> label_type
-            p.labels.data = take_rows(&buffers, labels, INT_SIZE[label_type], axis, False, &shape,
-                                      &p.labels.outer, &p.labels.inner)
+        take_labels(&buffers, labels, label_type, axis, &shape, &p.labels)
         p.outer, p.classes, p.inner = shape.outer, shape.classes, shape.inner
         p.classes_last = 1
-        status = run(&p, xn_prob_ce)
-        if status == XN_BAD_LABEL:
-            raise LabelError(p.bad_row, <uint64_t> p.bad_label if p.labels.type == XN_UINT64 else p.bad_label)
-        if status != XN_OK:
-            raise ValueError(xn_status_text(status).decode())
+        check(&p, run(&p, xn_prob_ce))
         return p.reduced, p.seen.least, p.seen.most, p.seen.off
     finally:
         release(&buffers)
@@ -129,8 +108,6 @@ def binary_cross_entropy(bint from_logits, x, int dtype, int axis, target, doubl
     cdef xn_problem p
     cdef Buffers buffers
     cdef Shape shape
-    cdef Py_buffer *view
-    cdef xn_status status
     if not (0 <= dtype < XN_DTYPES and 0 <= weight_dtype < 2 and 0 <= loss_dtype < 2 and 0 <= reduction < 4
             and 0 <= label_type <= XN_WHOLE_FLOAT64):
         raise ValueError("unknown dtype or reduction code")
@@ -161,24 +138,13 @@ def binary_cross_entropy(bint from_logits, x, int dtype, int axis, target, doubl
         take_planes(&buffers, prob, dtype, axis, True, &shape, &p.prob)
         take_floats(&buffers, sample_weight, weight_dtype, axis, False, &shape, &p.sample_weight)
         take_floats(&buffers, loss, loss_dtype, axis, True, &shape, &p.loss)
-        if labels is not None:
-            p.labels.type = <xn_int_type> label_type
-            p.labels.data = take_rows(&buffers, labels, INT_SIZE[label_type], axis, False, &shape,
-                                      &p.labels.outer, &p.labels.inner)
+        take_labels(&buffers, labels, label_type, axis, &shape, &p.labels)
         if each is not None and FLOAT_SIZE[loss_dtype] != real_size(dtype):
             raise ValueError("each must have the dtype that x is computed in")
-        if pos_weight is not None:
-            view = acquire(&buffers, pos_weight, real_size(dtype), False)
-            if view.ndim != 1 or view.shape[0] != shape.classes or view.strides[0] != view.itemsize:
-                raise ValueError("pos_weight must be contiguous, with one item per class")
-            p.binary.pos_weight = view.buf
+        p.binary.pos_weight = take_classes(&buffers, pos_weight, real_size(dtype), &shape)
         p.outer, p.classes, p.inner = shape.outer, shape.classes, shape.inner
         p.classes_last = axis == buffers.view[0].ndim - 1
-        status = run(&p, xn_binary_ce)
-        if status == XN_BAD_LABEL:
-            raise LabelError(p.bad_row, <uint64_t> p.bad_label if p.labels.type == XN_UINT64 else p.bad_label)
-        if status != XN_OK:
-            raise ValueError(xn_status_text(status).decode())
+        check(&p, run(&p, xn_binary_ce))
         return p.reduced
     finally:
         release(&buffers)
@@ -200,6 +166,19 @@ cdef list as_square(const double *values, int64_t count):
     return rows
 
 
+cdef double *zeros_for_row(int64_t n, double *few) except NULL:
+    """Room for gradient, probabilities and Hessian of n classes: `few` if they fit, else new memory."""
+    cdef double *room = NULL
+    if n + 2 <= FEW_NUMBERS // n:
+        memset(few, 0, n * (n + 2) * sizeof(double))
+        return few
+    if n + 2 <= INT64_MAX // <int64_t> sizeof(double) // n:
+        room = <double *> PyMem_Calloc(n * (n + 2), sizeof(double))
+    if room == NULL:
+        raise MemoryError(f"there is not enough memory for the Hessian of {n} classes")
+    return room
+
+
 def row_derivatives(x, double label, double weight, double label_smoothing, class_weight, int shape_of_loss,
                     double coefficient, double hess_scale, bint full):
     """(gradient, Hessian) of one float64 row with its label, a whole number, as lists; the Hessian is a list of rows.
@@ -209,7 +188,6 @@ def row_derivatives(x, double label, double weight, double label_smoothing, clas
     cdef xn_problem p
     cdef Buffers buffers
     cdef Shape shape
-    cdef Py_buffer *view
     cdef double few[FEW_NUMBERS]
     cdef double *room = few
     cdef xn_status status
@@ -236,17 +214,8 @@ def row_derivatives(x, double label, double weight, double label_smoothing, clas
         n = shape.classes
         if buffers.view[0].ndim != 1 or n == 0:
             raise ValueError("expected one row")
-        if class_weight is not None:
-            view = acquire(&buffers, class_weight, sizeof(double), False)
-            if view.ndim != 1 or view.shape[0] != n or view.strides[0] != view.itemsize:
-                raise ValueError("class_weight must be contiguous, with one item per class")
-            p.class_weight = view.buf
-        if n * (n + 2) > FEW_NUMBERS:
-            room = <double *> PyMem_Calloc(n * (n + 2), sizeof(double))
-            if room == NULL:
-                raise MemoryError
-        else:
-            memset(room, 0, n * (n + 2) * sizeof(double))
+        p.class_weight = take_classes(&buffers, class_weight, sizeof(double), &shape)
+        room = zeros_for_row(n, few)
         p.outer, p.classes, p.inner = 1, n, 1
         p.classes_last = 1
         p.grad.data, p.grad.cls = room, 1
@@ -256,10 +225,7 @@ def row_derivatives(x, double label, double weight, double label_smoothing, clas
         else:
             p.hess.data, p.hess.cls = room + 2 * n, n + 1
             status = run(&p, softmax_operation(&p, True))
-        if status == XN_BAD_LABEL:
-            raise LabelError(p.bad_row, p.bad_label)
-        if status != XN_OK:
-            raise ValueError(xn_status_text(status).decode())
+        check(&p, status)
         return as_list(room, n), as_square(room + 2 * n, n)
     finally:
         release(&buffers)

@@ -57,9 +57,7 @@ cdef int take_plain(Buffers *buffers, xn_problem *p, Shape *shape, int kind, y_t
             return -1
         take_planes(buffers, y_true, p.dtype, cls, False, shape, &p.target)
     else:
-        p.labels.type = <xn_int_type> <int> y_code
-        p.labels.data = take_rows(buffers, y_true, INT_SIZE[<int> p.labels.type], cls, False, shape,
-                                  &p.labels.outer, &p.labels.inner)
+        take_labels(buffers, y_true, y_code, cls, shape, &p.labels)
     x, y = &buffers.view[0], &buffers.view[1]
     if y.ndim != (x.ndim if dense else x.ndim - 1):
         return -1
@@ -112,6 +110,7 @@ def plain_cross_entropy(int kind, y_true, y_pred, from_logits, axis, ignore_clas
     cdef Shape shape
     cdef operation call
     cdef int cls
+    cdef xn_status status
     cdef object loss = None, slope = None
     if not PLAIN_SPARSE <= kind <= PLAIN_BINARY_FOCAL:
         raise ValueError("unknown kind of loss")
@@ -139,8 +138,10 @@ def plain_cross_entropy(int kind, y_true, y_pred, from_logits, axis, ignore_clas
             slope = new_plane(y_pred)
             take_planes(&buffers, slope, p.dtype, cls, True, &shape, &p.grad)
         p.n_threads = n_threads
-        if run(&p, call) != XN_OK:
+        status = run(&p, call)
+        if status == XN_BAD_LABEL or status == XN_BAD_ARGUMENT:
             return None
+        check(&p, status)
         return (p.reduced if loss is None else loss), slope
     finally:
         release(&buffers)

@@ -54,10 +54,6 @@ cdef int interrupted() noexcept nogil:
         return PyErr_CheckSignals()
 
 
-cdef int pending_exception() except -1:
-    return -1  # PyErr_CheckSignals has set it
-
-
 ctypedef xn_status (*operation)(xn_problem *) noexcept nogil
 
 
@@ -67,18 +63,25 @@ cdef operation softmax_operation(xn_problem *p, bint from_logits) noexcept:
     return xn_softmax_ce if from_logits else xn_prob_ce
 
 
-cdef xn_status run(xn_problem *p, operation call) except? XN_INTERRUPTED:
-    """Calls C, without the GIL unless the call is short. An interruption and a lack of memory become exceptions here."""
+cdef xn_status run(xn_problem *p, operation call) noexcept:
+    """Calls C, without the GIL unless the call is short."""
     cdef xn_status status
     if PyThread_get_thread_ident() == main_thread:  # else NULL: a daemon thread must not wait for the GIL inside of C
         p.interrupted = interrupted
     if p.outer * p.inner * p.classes < SHORT_CALL:
+        return call(p)
+    with nogil:
         status = call(p)
-    else:
-        with nogil:
-            status = call(p)
-    if status == XN_INTERRUPTED:
-        pending_exception()
-    if status == XN_NO_MEMORY:
-        raise MemoryError(xn_status_text(status).decode())
     return status
+
+
+cdef int check(const xn_problem *p, xn_status status) except -1:
+    """Raises what a status stands for, unless that is success."""
+    if status == XN_OK:
+        return 0
+    if status == XN_INTERRUPTED:
+        return -1  # PyErr_CheckSignals has set the exception
+    if status == XN_BAD_LABEL:
+        raise LabelError(p.bad_row, <uint64_t> p.bad_label if p.labels.type == XN_UINT64 else p.bad_label)
+    kind = MemoryError if status == XN_NO_MEMORY else ValueError
+    raise kind(xn_status_text(status).decode())
