@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from . import _options
+from ._data_errors import DataError
 
 __all__ = ["DataError", "NpyFile"]
 
@@ -32,10 +33,6 @@ _HEADERS: dict[tuple[int, int], Callable[..., tuple[tuple[int, ...], bool, np.dt
 def _open(path: str, flags: int) -> int:
     """Opens without waiting for the other end of a pipe, which is refused next; files are read as ever."""
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
-
-
-class DataError(ValueError):
-    """Predictions or labels that cannot be scored. The message names the file, and the row where it can."""
 
 
 class NpyFile:

@@ -36,10 +36,11 @@ static inline void add_exactly(int64_t *sum, double value) {
 
 int xn_confidence_key(double confidence) {
     const uint64_t lowest = bits_of(0x1p-31) >> KEY_SHIFT;
-    const double near = confidence < 0.5 ? confidence : 1 - confidence; /* the difference is exact */
-    const uint64_t bits = bits_of(near > 0x1p-31 ? near : 0x1p-31) >> KEY_SHIFT;
-    const int key = (int)(bits - lowest);
-    return confidence < 0.5 ? key : 2 * KEY_SIDE - key;
+    const int low = confidence < 0.5;
+    const double near = low ? confidence : 1 - confidence; /* the difference is exact */
+    if (!(near > 0x1p-31)) return low ? 0 : 2 * KEY_SIDE - 1;
+    const int key = (int)((bits_of(near) - !low) >> KEY_SHIFT) - (int)lowest;
+    return low ? key : 2 * KEY_SIDE - 1 - key;
 }
 
 static inline int64_t loss_key(double loss) {
