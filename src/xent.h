@@ -199,7 +199,7 @@ enum {
     COUNT(cell_hits, cells)                                                                                        \
     SUM(cell_confidence, cells)       /* weight * confidence */                                                     \
     COUNT(losses, XN_LOSS_KEYS)       /* rows by loss */                                                            \
-    COUNT(ranks, ranks)               /* rows by rank of the label */                                               \
+    COUNT(ranks, ranks + 1)           /* rows by rank of the label, the last: of that rank or more */                \
     COUNT(confusion, confusion)       /* by label and best class, or no items */                                    \
     COUNT(class_rows, class_cells)    /* by class and bin of its probability, or no items */                        \
     COUNT(class_hits, class_cells)    /* those with this label */                                                   \
