@@ -7,9 +7,9 @@ Builds the package once more, with both sanitizers in the core and in the Cython
 that sees the packages of this one, and runs the C tests and pytest there. A report ends its process. With clang
 (on Debian: `apt-get install clang libomp-dev`) the tests take about three times as long as without sanitizers; gcc's
 code is not optimised, which would take minutes to compile, and runs three times as long again. Left out are
-test_native.py, which has builds of its own and reads machine code, the tests of the bench, which measures, test_fork.py,
-and a few more that a sanitizer breaks. AddressSanitizer's allocator (LLVM 14) keeps its locks across a fork: where another
-thread was allocating or ending at that moment, the child waits for ever in its first malloc, whatever it runs.
+test_native.py, which has builds of its own and reads machine code, the tests of the bench, which measures,
+test_fork.py, and a few more that a sanitizer breaks. AddressSanitizer's allocator (LLVM 14) keeps its locks across a
+fork: where another thread was allocating or ending at that moment, the child waits for ever in its first malloc.
 """
 
 from __future__ import annotations
