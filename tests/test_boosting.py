@@ -331,12 +331,12 @@ def test_bad_arrays():
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        (("3",), TypeError, "num_class must be an integer, at least 2; got '3'"),
-        ((2.5,), TypeError, r"num_class must be an integer, at least 2; got 2\.5"),
-        ((1,), ValueError, r"num_class must lie in \[2, 2147483648\); got 1"),
+        (("3",), TypeError, r"num_class must be an integer in \[2, 2147483647\]; got '3'"),
+        ((2.5,), TypeError, r"num_class must be an integer in \[2, 2147483647\]; got 2\.5"),
+        ((1,), ValueError, r"num_class must be an integer in \[2, 2147483647\]; got 1"),
         ((2,), ValueError, "n_features must be the number of columns .*; got None"),
-        ((2, "4"), TypeError, "n_features must be an integer, at least 1; got '4'"),
-        ((2, 0), ValueError, "n_features must be at least 1; got 0"),
+        ((2, "4"), TypeError, "n_features must be an integer of at least 1; got '4'"),
+        ((2, 0), ValueError, "n_features must be an integer of at least 1; got 0"),
     ],
 )
 def test_bad_parameters_of_catboost(arguments, error, message):
@@ -375,9 +375,9 @@ def test_class_weights_may_be_any_numbers():
             r"\[0, 2\); got 18446744073709551615 at index 1",
         ),
         (([0, -1],), IndexError, r"y must lie in \[0, 1\); got -1 at index 1"),
-        (([0, 1], None, "3"), TypeError, "num_class must be an integer, at least 1; got '3'"),
-        (([0, 1], None, 0), ValueError, r"num_class must lie in \[1, 2147483648\); got 0"),
-        (([0, 1], None, 2**70), ValueError, "num_class must lie in"),
+        (([0, 1], None, "3"), TypeError, r"num_class must be an integer in \[1, 2147483647\]; got '3'"),
+        (([0, 1], None, 0), ValueError, r"num_class must be an integer in \[1, 2147483647\]; got 0"),
+        (([0, 1], None, 2**70), ValueError, r"num_class must be an integer in \[1, "),
         (([0, 1], [0, 0]), ValueError, r"sample_weight must have a finite sum .*, other than 0; got 0\.0"),
         (([0, 1], [1, np.nan]), ValueError, "sample_weight must have a finite sum .*; got nan"),
     ],

@@ -14,10 +14,8 @@ from .. import _copy, _core, _options, _problem, activations, runtime
 
 FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 FORMS = ("diagonal", "doubled", "friedman")
-_END_OF_CLASSES = 1 << 31  # boosters count them in 32 bits
-_MOST_CLASSES = (
-    1 << 20
-)  # that labels alone can ask for: one more than the largest may be more than the memory holds
+MOST_CLASSES = (1 << 31) - 1  # boosters count them in 32 bits
+_MOST_BY_LABELS = 1 << 20  # classes that labels alone can ask for: more may be more than the memory holds
 
 
 class Objective:
@@ -172,14 +170,14 @@ class Objective:
             raise ValueError("y must have at least one label; got none")
         if num_class is None:
             end = int(labels.max()) + 1
-            if end > _MOST_CLASSES:
+            if end > _MOST_BY_LABELS:
                 raise ValueError(
-                    f"y must lie in [0, {_MOST_CLASSES}), or num_class must be given; got "
+                    f"y must lie in [0, {_MOST_BY_LABELS}), or num_class must be given; got "
                     f"{_label(labels.max())} at index {labels.argmax()}"
                 )
             count = max(end, 1)
         else:
-            count = class_count(num_class, 1)
+            count = _options.count("num_class", num_class, 1, MOST_CLASSES)
         wrong = np.flatnonzero((labels < 0) | (labels >= count))
         if len(wrong):
             raise IndexError(
@@ -317,21 +315,6 @@ class Objective:
             )  # fmt: skip
         except _core.LabelError as error:
             raise bad_label(error, y, x.shape[1]) from None
-
-
-def class_count(num_class: Any, least: int) -> int:
-    """`num_class` as an int."""
-    try:
-        count = _options.integer(num_class)
-    except (TypeError, OverflowError):
-        raise TypeError(
-            f"num_class must be an integer, at least {least}; got {_options.shown(num_class)}"
-        ) from None
-    if not least <= count < _END_OF_CLASSES:
-        raise ValueError(
-            f"num_class must lie in [{least}, {_END_OF_CLASSES}); got {_options.shown(num_class)}"
-        )
-    return count
 
 
 def _share_and_ratio(factors: np.ndarray | None) -> tuple[float, float | None]:

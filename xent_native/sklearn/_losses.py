@@ -245,15 +245,8 @@ class MultinomialLoss(MultinomialMethods, HalfMultinomialLoss):
     """
 
     def __init__(self, n_classes: int) -> None:
-        try:
-            count = _options.integer(n_classes)
-        except (TypeError, OverflowError):
-            raise TypeError(f"n_classes must be an integer; got {_options.shown(n_classes)}") from None
-        if count < 2:
-            raise ValueError(f"n_classes must be at least 2; got {count}")
-        if count > sys.maxsize:  # no array has more columns
-            raise ValueError(f"n_classes must be at most {sys.maxsize}; got {_options.shown(count)}")
-        super().__init__(n_classes=count)
+        # No array has more columns.
+        super().__init__(n_classes=_options.count("n_classes", n_classes, 2, sys.maxsize))
 
     def fit_intercept_only(self, y_true: Any, sample_weight: Any = None) -> np.ndarray:
         """Raw predictions of a model without features: logarithms of the class frequencies, less their mean.
