@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import copy
+import functools
 import io
 import pickle
+import re
 import subprocess
 import sys
 
@@ -318,6 +320,12 @@ def test_bad_arrays():
             make()(y, np.zeros((3, 2)), np.ones(2))
         with pytest.raises(ValueError, match=r"class_weight must have shape \(2,\)"):
             make(class_weight=[1.0, 1.0, 1.0])(y, np.zeros((3, 2)))
+    for make in ALL:
+        for method in (make().proba, functools.partial(make().cross_entropy_of, y)):
+            for shape in ((), (3, 0), (3, 2, 2)):
+                found = re.escape(f"raw must have shape (N,) or (N, K); got {shape}")
+                with pytest.raises(ValueError, match=found):
+                    method(np.zeros(shape))
     with pytest.raises(ValueError, match="binary must be false with 3 classes"):
         xgboost_objective().base_score([0, 1, 2], binary=True)
     with pytest.raises(ValueError, match="y must have at least one label"):
