@@ -106,14 +106,8 @@ class Methods:
     ) -> tuple[np.ndarray, np.ndarray]:
         """As :meth:`loss`, and the gradient of the sum: of the shape of `raw_prediction`."""
         loss, gradient = _solve(
-            self,
-            y_true,
-            raw_prediction,
-            sample_weight,
-            n_threads,
-            loss_out=loss_out,
-            gradient_out=gradient_out,
-        )
+            self, y_true, raw_prediction, sample_weight, n_threads, loss_out=loss_out, gradient_out=gradient_out
+        )  # fmt: skip
         return loss, gradient
 
     def gradient(
@@ -141,14 +135,8 @@ class Methods:
     ) -> tuple[np.ndarray, np.ndarray]:
         """As :meth:`gradient`, and the diagonal of the Hessian."""
         gradient, hessian = _solve(
-            self,
-            y_true,
-            raw_prediction,
-            sample_weight,
-            n_threads,
-            gradient_out=gradient_out,
-            hessian_out=hessian_out,
-        )
+            self, y_true, raw_prediction, sample_weight, n_threads, gradient_out=gradient_out, hessian_out=hessian_out
+        )  # fmt: skip
         return gradient, hessian
 
 
@@ -166,14 +154,8 @@ class MultinomialMethods(Methods):
     ) -> tuple[np.ndarray, np.ndarray]:
         """As :meth:`gradient`, and the probabilities of the classes."""
         gradient, proba = _solve(
-            self,
-            y_true,
-            raw_prediction,
-            sample_weight,
-            n_threads,
-            gradient_out=gradient_out,
-            proba_out=proba_out,
-        )
+            self, y_true, raw_prediction, sample_weight, n_threads, gradient_out=gradient_out, proba_out=proba_out
+        )  # fmt: skip
         return gradient, proba
 
     def predict_proba(self, raw_prediction: Any) -> Any:
