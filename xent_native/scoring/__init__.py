@@ -18,6 +18,7 @@ from ..accumulate import (
 from ._errors import SkippedFileWarning, StateError
 from ._resume import merge
 from ._scorer import score
+from ._temperature import TemperatureFit, fit_temperature
 
 __all__ = [
     "Calibration",
@@ -31,7 +32,9 @@ __all__ = [
     "Score",
     "SkippedFileWarning",
     "StateError",
+    "TemperatureFit",
     "WorstRow",
+    "fit_temperature",
     "merge",
     "score",
 ]

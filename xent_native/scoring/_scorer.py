@@ -17,7 +17,7 @@ from ._resume import State
 from ._rows import add
 from ._streams import Chunk
 
-__all__ = ["make_request", "reading_ahead", "score"]
+__all__ = ["Progress", "make_request", "reading_ahead", "score", "skips", "step_of"]
 
 Progress = Callable[[int, int | None], None]
 
@@ -138,7 +138,7 @@ def score(
     >>> round(result.mean_loss, 5), result.accuracy
     (0.71356, 0.5)
     """
-    skip = _skips(on_error)
+    skip = skips(on_error)
     request = make_request(
         predictions, labels, weights, group_by, columns, label_column, weight_column, classes, skip
     )
@@ -157,18 +157,20 @@ def score(
         run = _Run(inputs, accumulator, {**kept, "classes": inputs.classes}, skip, progress)
         if state is not None:
             run.resume(State(state, inputs.identity(), _state_options(accumulator, request)), n_threads)
-        run.go(_step(chunk_rows, inputs))
+        run.go(step_of(chunk_rows, inputs))
         return run.accumulator.result()
 
 
-_step_rows = chunk_rows  # the parameter has its name
+_chunk_rows = chunk_rows  # score has a parameter of that name
 
 
-def _step(asked: Any, inputs: Inputs) -> int:
-    return _step_rows(asked, inputs.row_bytes)
+def step_of(asked: Any, inputs: Inputs) -> int:
+    """How many rows are read at a time."""
+    return _chunk_rows(asked, inputs.row_bytes)
 
 
-def _skips(on_error: Any) -> bool:
+def skips(on_error: Any) -> bool:
+    """Whether rows that cannot be scored are left out."""
     if not isinstance(on_error, str) or on_error not in ("raise", "skip"):
         raise ValueError(f"on_error must be 'raise' or 'skip'; got {_options.shown(on_error)}")
     return on_error == "skip"
