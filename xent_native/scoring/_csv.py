@@ -79,8 +79,10 @@ class CsvTable(Table):
                         yield self._numbers(kept, selection)
         while bad:
             row, text = bad.pop(0)
+            first = row + 1
             if row >= skip:
                 yield Lost(row, 1, f"{path}: row {row}: {text}")
+        yield Lost(first, 0, "")  # where the file ends, which nothing else says
 
     def _types(self, selection: Selection) -> dict[str, Any]:
         """What is asked of each column; text where a value that is no number must not end everything."""
