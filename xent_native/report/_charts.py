@@ -20,8 +20,9 @@ _QUARTERS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
 def reliability(score: Score, before: Score | None, counted: bool) -> Markup:
-    """Accuracy over confidence with the rows of each bin below; `counted`: rows have weight 1, so that shares have
-    intervals.
+    """Accuracy over confidence, with the rows of each bin below.
+
+    `counted`: all rows have weight 1, so that shares have intervals.
     """
     size = _WIDTH - _LEFT - _RIGHT
     strip_top, strip = _TOP + size + 18, 64.0
@@ -209,7 +210,7 @@ def _losses_text(score: Score) -> str:
 
 
 def confusion(score: Score, label: Callable[[int], str]) -> Markup:
-    """The confusion matrix as a grid of shares of each label's weight, with weights in the cells where there is room."""
+    """The confusion matrix as shares of each label's weight, with weights in the cells where there is room."""
     matrix = score.confusion or ()
     n = len(matrix)
     left, top = _LEFT, 44.0

@@ -50,7 +50,7 @@ def joined(content: Any) -> Markup:
 
 
 def escape(text: str) -> str:
-    """Text for content and attributes, with what no page should hold written as ``\\x00``."""
+    r"""Text for content and attributes, with what no page should hold written as ``\x00``."""
     return html.escape("".join(c if _shows(c) else _code(c) for c in text))
 
 

@@ -12,7 +12,7 @@ from importlib import resources
 from typing import Any, TextIO
 
 from ..accumulate import LossAccumulator, Score
-from . import _sections
+from . import _headline, _sections
 from ._figures import as_score, namer
 from ._markup import Markup, data, element
 
@@ -29,8 +29,8 @@ def write_html(
 ) -> None:
     """Write a report that can be read in any browser, also without a network.
 
-    The page is one file without anything from elsewhere. It can be read on a phone, in the dark, on paper and by a screen
-    reader, and works without scripts, which only sort its tables. The same result gives the same bytes.
+    The page is one file without anything from elsewhere. It can be read on a phone, in the dark, on paper and by a
+    screen reader, and works without scripts, which only sort its tables. The same result gives the same bytes.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ def write_html(
 
 def _page(score: Score, title: str, before: Score | None, class_names: Any) -> str:
     label = namer(class_names, score.classes)
-    head = element("header", element("h1", data(title)), _sections.summary(score), _sections.alerts(score))
+    head = element("header", element("h1", data(title)), _headline.summary(score), _headline.alerts(score))
     sections = _shown(score, before, label) if score.rows else [_sections.definitions()]
     foot = element("footer", "Made by xent_native. Losses are in nats unless it says bits.")
     style, script = _part("page.css"), _part("page.js")
@@ -98,7 +98,7 @@ def _page(score: Score, title: str, before: Score | None, class_names: Any) -> s
 
 def _shown(score: Score, before: Score | None, label: _sections.Label) -> list[Markup]:
     parts = [
-        None if before is None else _sections.comparison(before, score),
+        None if before is None else _headline.comparison(before, score),
         _sections.reliability(score, before),
         _sections.losses(score),
         _sections.groups(score),
@@ -107,7 +107,7 @@ def _shown(score: Score, before: Score | None, label: _sections.Label) -> list[M
         _sections.worst(score, label),
         _sections.definitions(),
     ]
-    return [_sections.headline(score), element("main", parts)]
+    return [_headline.headline(score), element("main", parts)]
 
 
 def _part(file: str) -> Markup:

@@ -69,8 +69,10 @@ def plot_reliability(
         color=_SOFT,
         alpha=0.4,
     )
+    most = max((b.weight for b in bins), default=1.0)
+    counts.set_yticks([0, most])
     counts.set(
-        ylim=(0, 5 * max((b.weight for b in bins), default=1.0)),
+        ylim=(0, 5 * most),
         ylabel="rows" if unweighted(score) else "weight",
     )
     ax.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="confidence", ylabel="accuracy", title="Reliability")
@@ -165,7 +167,7 @@ def plot_confusion(
     label = namer(class_names, score.classes)
     if score.confusion is None:
         raise ValueError(
-            f"result has no confusion matrix: its {score.classes} classes are more than the max_confusion of its accumulator"
+            f"result has no confusion matrix: {score.classes} classes are more than max_confusion of its accumulator"
         )
     ax = _axes(ax, (5.2, 4.8))
     totals = [math.fsum(row) for row in score.confusion]

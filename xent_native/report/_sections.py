@@ -1,195 +1,24 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The sections of the page: headline figures, comparison, charts and tables, made of a Score."""
+"""The sections of the page with charts and tables: one function each, made of a Score."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..accumulate import Score
 from . import _charts
-from ._figures import Z, confidence_gap, mistakes, most_loss, total_loss, unweighted, wilson
-from ._markup import Markup, data, element, name
-from ._numbers import count, decimals_for, number, percent, plural
+from ._figures import Z, mistakes, most_loss, total_loss, unweighted
+from ._markup import Markup, data, element
+from ._numbers import count, decimals_for, number, percent
+from ._tables import cell, folded, named, optional, paragraph, section, table
 
 MOST_CLASSES = 200  # rows of the table: a page with thousands of them is no pleasure, nor quick
 MOST_GROUPS = 200
 _MOST_MISTAKES = 10
 
 Label = Callable[[int], str]
-
-
-def section(title: str, *content: Any, wide: bool = True) -> Markup:
-    """A section with its heading."""
-    return element("section", element("h2", title), content, class_="wide" if wide else None)
-
-
-def paragraph(*content: Any, kind: str | None = None) -> Markup:
-    """A paragraph."""
-    return element("p", content, class_=kind)
-
-
-def summary(score: Score) -> Markup:
-    """One sentence: what was scored."""
-    parts = [f"{plural(score.rows, 'row')} of {plural(score.classes, 'class', 'classes')}"]
-    if score.rows and not unweighted(score):
-        parts.append(f"weights add up to {count(score.weight)}")
-    if score.ignored:
-        parts.append(f"{count(score.ignored)} ignored")
-    if score.skipped:
-        parts.append(f"{count(score.skipped)} skipped")
-    return paragraph(", ".join(parts), kind="lead")
-
-
-def alerts(score: Score) -> list[Markup]:
-    """What a reader must know before the figures."""
-    found = []
-    if score.rows == 0:
-        found.append("No rows were scored, so there are no figures.")
-    if score.nan_rows:
-        first = "" if score.first_nan_row is None else f", the first at row {count(score.first_nan_row)}"
-        found.append(
-            f"{plural(score.nan_rows, 'row')} of {count(score.rows)} have no loss, because their predictions hold "
-            f"NaN or nothing finite{first}. They make the mean loss NaN and count as wrong."
-        )
-    if score.infinite_rows:
-        found.append(
-            f"{plural(score.infinite_rows, 'row')} of {count(score.rows)} have an infinite loss: "
-            "their label had no probability at all."
-        )
-    if score.skipped:
-        found.append(
-            f"{plural(score.skipped, 'row')} could not be scored and {_are(score.skipped)} left out."
-        )
-    return [element("p", text, class_="alert", role="note") for text in found]
-
-
-def _are(rows: int) -> str:
-    return "was" if rows == 1 else "were"
-
-
-def headline(score: Score) -> Markup:
-    """The few figures that matter most, as cards."""
-    digits = decimals_for(score.standard_error)
-    low, high = score.interval
-    cards = [
-        _card(
-            "Log loss in nats",
-            number(score.mean_loss, digits),
-            _between(low, high, lambda v: number(v, digits)),
-            f"{number(score.mean_loss_bits, digits)} bits",
-        ),
-        _card("Accuracy", *_accuracy(score)),
-        _card("Perplexity", *_perplexity(score)),
-        _card(
-            "Calibration error",
-            percent(score.calibration.expected_error),
-            f"worst bin {percent(score.calibration.maximum_error)}",
-            _leaning(score),
-        ),
-        _card("Brier score", number(score.brier), "0 is perfect, 2 is the worst"),
-    ]
-    cards += [
-        _card(f"Top-{k} accuracy", *_share(score, share)) for k, share in sorted(score.top_k.items()) if k > 1
-    ]
-    return element("dl", cards, class_="cards")
-
-
-def _card(label: str, value: str, *notes: str | None) -> Markup:
-    shown = [element("dd", note, class_="note") for note in notes if note]
-    return element("div", element("dt", label), element("dd", value), shown)
-
-
-def _between(low: float, high: float, show: Callable[[float], str]) -> str | None:
-    return f"95 %: {show(low)} – {show(high)}" if math.isfinite(low) and math.isfinite(high) else None
-
-
-def _share(score: Score, share: float) -> tuple[str, str | None]:
-    if not unweighted(score):
-        return percent(share), None
-    low, high = wilson(share, score.rows)
-    return percent(share), f"95 %: {number(100 * low, 2)} – {percent(high)}"
-
-
-def _accuracy(score: Score) -> tuple[str, str | None, str | None]:
-    wrong = (
-        math.nan
-        if score.confusion is None
-        else math.fsum(w for i, row in enumerate(score.confusion) for j, w in enumerate(row) if i != j)
-    )
-    note = (
-        f"{count(wrong)} of {count(score.weight)} wrong"
-        if math.isfinite(wrong) and unweighted(score)
-        else None
-    )
-    return *_share(score, score.accuracy), note
-
-
-def _perplexity(score: Score) -> tuple[str, str | None, str]:
-    low, high = score.interval
-    error = score.perplexity * score.standard_error
-    digits = decimals_for(error)
-    shown = _between(_exp(low), _exp(high), lambda v: number(v, digits))
-    return number(score.perplexity, digits), shown, f"guessing has {count(score.classes)}"
-
-
-def _exp(value: float) -> float:
-    return math.exp(value) if value < 709 else math.inf
-
-
-def _leaning(score: Score) -> str | None:
-    gap = confidence_gap(score.calibration.equal_width)
-    if math.isnan(gap):
-        return None
-    if abs(gap) < 5e-5:
-        return "as confident as right"
-    return f"{'over' if gap > 0 else 'under'}confident by {percent(abs(gap))}"
-
-
-def comparison(before: Score, after: Score) -> Markup:
-    """Figures before and after calibration by a temperature."""
-    loss_digits = max(decimals_for(s.standard_error) for s in (before, after))
-    lines: list[tuple[str, float, float, Callable[[float], str]]] = [
-        ("Log loss in nats", before.mean_loss, after.mean_loss, lambda v: number(v, loss_digits)),
-        ("Perplexity", before.perplexity, after.perplexity, lambda v: number(v, loss_digits)),
-        (
-            "Expected calibration error",
-            before.calibration.expected_error,
-            after.calibration.expected_error,
-            percent,
-        ),
-        (
-            "Maximum calibration error",
-            before.calibration.maximum_error,
-            after.calibration.maximum_error,
-            percent,
-        ),
-        (
-            "Equal-mass calibration error",
-            before.calibration.equal_mass_error,
-            after.calibration.equal_mass_error,
-            percent,
-        ),
-        ("Brier score", before.brier, after.brier, number),
-        ("Accuracy", before.accuracy, after.accuracy, percent),
-    ]
-    rows = [[label, show(a), show(b), _change(a, b, show)] for label, a, b, show in lines]
-    return section(
-        "Before and after calibration",
-        paragraph("All other figures of this page are those after it.", kind="hint"),
-        table("Before and after calibration", ["Figure", "Before", "After", "Change"], rows),
-    )
-
-
-def _change(before: float, after: float, show: Callable[[float], str]) -> str:
-    change = after - before
-    if not math.isfinite(change):
-        return "–"
-    text = show(change)
-    if show is percent:
-        text = f"{number(100 * change, 2)} points"  # of percentage: percent of what, one would ask
-    return f"+{text}" if change > 0 and text.strip("0. points") else text
 
 
 def reliability(score: Score, before: Score | None) -> Markup:
@@ -215,7 +44,7 @@ def reliability(score: Score, before: Score | None) -> Markup:
             f"{other}.",
             kind="hint",
         ),
-        _folded("The diagram as a table", _bins_table(score)),
+        folded("The diagram as a table", _bins_table(score)),
         wide=False,
     )
 
@@ -260,10 +89,6 @@ def losses(score: Score) -> Markup:
     )
 
 
-def _folded(title: str, *content: Any) -> Markup:
-    return element("details", element("summary", title), content)
-
-
 def classes(score: Score, label: Label) -> Markup:
     """The table of classes, those with the most loss first."""
     chosen = most_loss(score, MOST_CLASSES)
@@ -277,14 +102,14 @@ def classes(score: Score, label: Label) -> Markup:
     for k in chosen:
         c = score.per_class[k]
         share = losses[k] / everything if known else math.nan
-        row = [_named(label(k), k), _cell(count(c.support), c.support)]
-        row += [_cell(count(c.weight), c.weight)] if weighted else []
+        row = [named(label(k), k), cell(count(c.support), c.support)]
+        row += [cell(count(c.weight), c.weight)] if weighted else []
         row += [
-            _cell([_charts.share_bar(share / longest if share > 0 else 0.0), percent(share, 1)], share),
-            _cell(number(c.mean_loss) if c.support else "–", c.mean_loss),
-            _cell(percent(c.accuracy), c.accuracy),
+            cell([_charts.share_bar(share / longest if share > 0 else 0.0), percent(share, 1)], share),
+            cell(number(c.mean_loss) if c.support else "–", c.mean_loss),
+            cell(percent(c.accuracy), c.accuracy),
         ]
-        row += [_cell(_optional(c.calibration_error), c.calibration_error)] if classwise else []
+        row += [cell(optional(c.calibration_error), c.calibration_error)] if classwise else []
         rows.append(row)
     heads = [
         "Class",
@@ -302,20 +127,6 @@ def classes(score: Score, label: Label) -> Markup:
         else ("Those with the most loss in total come first.")
     )
     return section("Classes", paragraph(text, kind="hint"), table("Classes", heads, rows, sortable=True))
-
-
-def _optional(value: float | None) -> str:
-    return "–" if value is None else percent(value)
-
-
-def _named(text: str, order: float | str) -> Markup:
-    return element("th", data(text), scope="row", data_v=name(order))
-
-
-def _cell(content: Any, value: float | None = None, kind: str | None = None) -> Markup:
-    """A number with the value that it is sorted by."""
-    order = repr(float(value)) if value is not None and math.isfinite(value) else ""
-    return element("td", content, data_v=order, class_=kind)
 
 
 def confusion(score: Score, label: Label) -> Markup | None:
@@ -372,12 +183,12 @@ def groups(score: Score) -> Markup | None:
         )
         rows.append(
             [
-                _named(str(value), value),
-                _cell(count(g.rows), g.rows),
-                _cell(shown, g.mean_loss),
-                _cell(_charts.interval_bar(low, g.mean_loss, high, least, most), g.mean_loss, "plot"),
-                _cell(percent(g.accuracy), g.accuracy),
-                _cell(percent(g.calibration.expected_error), g.calibration.expected_error),
+                named(str(value), value),
+                cell(count(g.rows), g.rows),
+                cell(shown, g.mean_loss),
+                cell(_charts.interval_bar(low, g.mean_loss, high, least, most), g.mean_loss, "plot"),
+                cell(percent(g.accuracy), g.accuracy),
+                cell(percent(g.calibration.expected_error), g.calibration.expected_error),
             ]
         )
     left = len(order) - len(chosen)
@@ -429,50 +240,18 @@ def worst(score: Score, label: Label) -> Markup | None:
     )
 
 
-def table(
-    title: str,
-    heads: Sequence[str],
-    rows: Iterable[Sequence[Any]],
-    *,
-    sortable: bool = False,
-    words: Sequence[str] = (),
-) -> Markup:
-    """A table whose first column names its rows; it scrolls in itself where a screen is too narrow for it."""
-    head = element(
-        "tr", [element("th", text, scope="col", class_="word" if text in words else None) for text in heads]
-    )
-    body = [
-        element("tr", [_as_cell(c, i == 0, heads[i] in words) for i, c in enumerate(row)]) for row in rows
-    ]
-    made = element(
-        "table",
-        element("caption", title),
-        element("thead", head),
-        element("tbody", body),
-        class_="sortable" if sortable else None,
-    )
-    return element("div", made, class_="table", role="region", aria_label=title, tabindex="0")
-
-
-def _as_cell(content: Any, first: bool, word: bool) -> Markup:
-    if isinstance(content, Markup) and content.startswith(("<td", "<th")):
-        return content
-    kind = "word" if word else None
-    return element("th", content, scope="row", class_=kind) if first else element("td", content, class_=kind)
-
-
 def definitions() -> Markup:
     """What the figures mean, for those who read such a page for the first time."""
     texts = {
         "Log loss": "The mean of −log of the probability that predictions gave to the label, in nats (natural "
-        "logarithm) or bits. Its interval is the mean ± 1.96 standard errors, for rows that do not depend on each other.",
+        "logarithm) or bits. Its interval is the mean ± 1.96 standard errors, for rows that are independent.",
         "Perplexity": "e to the log loss: as unsure as a fair guess among so many classes.",
         "Accuracy": "The share of rows whose label has the largest prediction; ties count for the lowest class. "
         "Its interval is Wilson's.",
         "Confidence": "The probability of the predicted class.",
-        "Calibration error": "Rows are put into bins by their confidence. Expected: the mean distance of confidence and "
-        "accuracy over all rows; maximum: that of the worst bin.",
-        "Brier score": "The mean squared distance between the probabilities and the label as 0 and 1, over all classes.",
+        "Calibration error": "Rows are put into bins by their confidence. Expected: the mean distance of confidence "
+        "and accuracy over all rows; maximum: that of the worst bin.",
+        "Brier score": "The mean squared distance between the probabilities and the label as 0 and 1, over classes.",
     }
     items = [(element("dt", term), element("dd", text)) for term, text in texts.items()]
     return section("What the figures mean", element("dl", items, class_="terms"))
