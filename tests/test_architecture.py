@@ -175,7 +175,7 @@ def project_files():
     for folder in ("src", "xent_native", "tests", "bench", "docs"):
         for path in sorted((ROOT / folder).rglob("*")):
             if (
-                path.suffix in (".c", ".h", ".def", ".py", ".pyx", ".pxd", ".pyi", ".md", ".toml")
+                path.suffix in (".c", ".h", ".def", ".py", ".pyx", ".pxi", ".pxd", ".pyi", ".md", ".toml")
                 and path.is_file()
             ):
                 yield path
@@ -195,7 +195,7 @@ def test_every_source_file_says_its_licence():
     missing = [
         str(path.relative_to(ROOT))
         for path in project_files()
-        if path.suffix in (".c", ".h", ".py", ".pyx", ".pxd")
+        if path.suffix in (".c", ".h", ".py", ".pyx", ".pxi", ".pxd")
         and "SPDX-License-Identifier: BSD-3-Clause" not in path.read_text(encoding="utf-8")[:200]
     ]
     assert not missing

@@ -191,6 +191,8 @@ def softmax_call(arena: Arena) -> dict[str, Any]:
         "shape_of_loss": SHAPES["plain"],
         "coefficient": 2.0,
         "alpha": 1.0,
+        "without_loss": False,
+        "hess_scale": 0.0,
     }
 
 
@@ -217,6 +219,9 @@ def binary_call(arena: Arena) -> dict[str, Any]:
         "grad": arena.place(plane),
         "hess": arena.place(plane),
         "prob": None,
+        "without_loss": False,
+        "labels": None,
+        "label_type": INTEGERS[np.dtype("i1")],
     }
 
 
@@ -254,6 +259,20 @@ def score_call(arena: Arena) -> dict[str, Any]:
     }
 
 
+def row_call(arena: Arena) -> dict[str, Any]:
+    return {
+        "x": arena.place(np.full(C, 0.5)),
+        "label": 1.0,
+        "weight": 1.0,
+        "label_smoothing": 0.1,
+        "class_weight": arena.place(np.ones(C)),
+        "shape_of_loss": SHAPES["plain"],
+        "coefficient": 2.0,
+        "hess_scale": 1.0,
+        "full": True,
+    }
+
+
 ARRAYS = (
     "x",
     "labels",
@@ -273,6 +292,7 @@ CALLS = {
     "binary_cross_entropy": (_core.binary_cross_entropy, binary_call, 15_000),
     "score_probabilities": (_core.score_probabilities, score_call, 8_000),
     "plain_cross_entropy": (_core.plain_cross_entropy, plain_call, 10_000),
+    "row_derivatives": (_core.row_derivatives, row_call, 5_000),
 }
 
 
@@ -321,7 +341,17 @@ def test_a_good_call_writes():
     assert not (binary["each"] == 0.5).all()
     assert _core.plain_cross_entropy(*plain_call(arena).values()) is not None
     assert _core.score_probabilities(*score_call(arena).values())[1:] == (0.5, 0.5, 1.5)
+    assert len(_core.row_derivatives(*row_call(arena).values())[1]) == C
     assert arena.is_intact()
+
+
+@pytest.mark.parametrize("full", [True, False])
+@pytest.mark.parametrize("classes", [2**31, 3_100_000_000, 2**32, 2**33])
+def test_a_hessian_larger_than_the_address_space(classes, full):
+    """Rows of one number that is read again and again: the square of their length does not fit into 64 bits."""
+    row = {**row_call(Arena()), "x": np.broadcast_to(np.float64(0), classes), "class_weight": None, "full": full}
+    with pytest.raises(MemoryError):
+        _core.row_derivatives(*row.values())
 
 
 def test_junk_to_the_small_functions():

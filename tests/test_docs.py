@@ -58,7 +58,7 @@ def test_readme_has_the_two_commands(heading):
 
 def test_the_map_names_files_that_exist():
     text = (ROOT / "src/README.md").read_text()
-    names = re.findall(r"`([\w/.]+\.(?:h|c|def|py|pyx|pxd|txt|md))`", text)
+    names = re.findall(r"`([\w/.]+\.(?:h|c|def|py|pyx|pxi|pxd|txt|md))`", text)
     assert len(names) > 20
     places = [ROOT, ROOT / "src", ROOT / "src/kernels", ROOT / "xent_native"]
     for file in names:

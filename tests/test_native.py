@@ -353,7 +353,7 @@ def test_package_without_openmp(tmp_path):
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
         archive.extractall(site)
-    assert not [name for name in names if name.endswith((".pyx", ".pxd", ".c", ".h"))]
+    assert not [name for name in names if name.endswith((".pyx", ".pxi", ".pxd", ".c", ".h"))]
     # -S and an explicit path: an editable install of the package must not come first.
     paths = [str(site), str(Path(np.__file__).parents[1])]
     script = f"import sys; sys.path[:0] = {paths!r}\n{EXAMPLES}"

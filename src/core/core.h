@@ -48,6 +48,7 @@ typedef struct {
     int64_t tile_rows, tiles_per_run, tiles_per_job, jobs, elements_per_job;
 } xn_plan;
 xn_plan xn_plan_rows(const xn_problem *p, int64_t rows_per_tile);
+int64_t xn_tile_rows(const xn_problem *p); /* that a kernel is given at once */
 
 /* Some rows of a run: where they start and how many. */
 typedef struct {

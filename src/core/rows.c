@@ -41,7 +41,7 @@ static int64_t job_elements(const xn_problem *p) {
 
 /* Rows that a kernel is given at once: half a job or less, so that few are ends, where nothing overlaps; for the
  * kernels that pack them, a multiple of what they pack. Half types are cut like float32, whose sums they have. */
-static int64_t tile_rows(const xn_problem *p) {
+int64_t xn_tile_rows(const xn_problem *p) {
     const int64_t rows = job_elements(p) / 2 / p->classes;
     const int64_t least = xn_rows_are_vectors(p) ? 1 : XN_COL_TILE;
     return rows < least ? least : rows > XN_ROW_TILE ? XN_ROW_TILE : rows / least * least;
@@ -228,7 +228,7 @@ xn_status xn_run_rows(xn_problem *p, xn_kernel *kernel) {
     const double divisor = xn_divisor(p->reduction, &count);
     const double scale = divisor == 0 ? 0 : 1 / divisor;
     double few[8], *many = NULL;
-    rows_context c = {p, kernel, xn_plan_rows(p, tile_rows(p)), scale, few, NULL, NULL, 0, p->n_threads};
+    rows_context c = {p, kernel, xn_plan_rows(p, xn_tile_rows(p)), scale, few, NULL, NULL, 0, p->n_threads};
     if (c.plan.jobs > (int64_t)(sizeof few / sizeof few[0])) {
         c.sums = many = malloc((size_t)c.plan.jobs * sizeof(double));
         if (!many) return XN_NO_MEMORY;

@@ -43,6 +43,14 @@ typedef struct {
     double least, most, off;
 } xn_sight;
 
+/* What the score kernels write of each row of a tile. */
+enum { XN_NEGATIVE = -2 }; /* rank of a row with a negative probability */
+typedef struct {
+    int from_logits;             /* the input; else probabilities, which are divided by their sum */
+    double *confidence, *brier;  /* the largest probability; (1 - p_label)^2 + sum of p^2 elsewhere */
+    int32_t *best, *rank;        /* the first class that has it; classes above the label */
+} xn_scores;
+
 /* The formulas of the binary kernels. */
 typedef enum { XN_LOGITS, XN_PROBABILITIES, XN_FOCAL_LOGITS, XN_FOCAL_PROBABILITIES, XN_SIGMOID } xn_binary_kind;
 
@@ -78,6 +86,7 @@ typedef struct {
     int64_t scratch_bytes;
     xn_part *part;              /* softmax_ce_scan and softmax_ce_write: sums of the segment, of the row */
     xn_sight *sight; /* prob_ce: not NULL takes probabilities as they are, not divided by their sum; no grad */
+    const xn_scores *score; /* the score kernels: outputs, at the tile's first row */
     int64_t from, to; /* softmax_ce_scan and softmax_ce_write: the segment's classes */
     int (*stops)(struct xn_worker *, int64_t elements); /* see xn_stops; NULL: never */
     struct xn_worker *worker;

@@ -18,5 +18,6 @@
 #include "shaped_ce.h"
 #include "shaped_ce_cols.h"
 #include "shaped_prob.h"
+#include "score.h"
 #undef XN_REAL
 #undef XN_STORED

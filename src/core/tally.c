@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Books: counts and exact sums over rows. Each part of a book has one writer, so that threads share the rows without
+ * sharing a sum; sums are integers, so that nothing depends on the order of the rows. */
+#include <math.h>
+#include <string.h>
+
+#include "core.h"
+
+enum {
+    EXPONENT = 0x7FF,
+    KEY_SIDE = 960,    /* keys of confidences below 1/2: 30 octaves of 32 */
+    KEY_SHIFT = 47,    /* bits of a double below the key's */
+    LOSS_SHIFT = 46,
+    CLASS_JOB = 64     /* classes whose calibration a thread takes at a time */
+};
+
+static uint64_t bits_of(double value) {
+    uint64_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
+
+/* sum += value, which is not negative; what is not finite is left out. */
+static inline void add_exactly(int64_t *sum, double value) {
+    const uint64_t bits = bits_of(value), exponent = bits >> 52 & EXPONENT;
+    if (exponent == EXPONENT) return;
+    const uint64_t fraction = bits & (((uint64_t)1 << 52) - 1);
+    const uint64_t whole = exponent ? fraction | (uint64_t)1 << 52 : fraction, place = exponent ? exponent - 1 : 0;
+    const unsigned shift = place & 31;
+    const uint64_t low = whole << shift, high = shift ? whole >> (64 - shift) : 0; /* 84 bits in all */
+    sum += place >> 5;
+    sum[0] += (int64_t)(low & 0xFFFFFFFF);
+    sum[1] += (int64_t)(low >> 32);
+    sum[2] += (int64_t)high;
+}
+
+int xn_confidence_key(double confidence) {
+    const uint64_t lowest = bits_of(0x1p-31) >> KEY_SHIFT;
+    const double near = confidence < 0.5 ? confidence : 1 - confidence; /* the difference is exact */
+    const uint64_t bits = bits_of(near > 0x1p-31 ? near : 0x1p-31) >> KEY_SHIFT;
+    const int key = (int)(bits - lowest);
+    return confidence < 0.5 ? key : 2 * KEY_SIDE - key;
+}
+
+static inline int64_t loss_key(double loss) {
+    const int64_t lowest = (int64_t)(bits_of(0x1p-40) >> LOSS_SHIFT);
+    const int64_t key = (int64_t)(bits_of(loss) >> LOSS_SHIFT) - lowest + 1;
+    return key < 0 ? 0 : key >= XN_LOSS_KEYS ? XN_LOSS_KEYS - 1 : key;
+}
+
+enum {
+#define COUNT(name, items) SECTION_##name,
+#define SUM(name, items) SECTION_##name,
+    XN_BOOK(COUNT, SUM)
+#undef COUNT
+#undef SUM
+        SECTIONS
+};
+
+const char *xn_book_section(const xn_book_shape *shape, int section, int64_t *items, int *is_sum) {
+    const int64_t classes = shape->classes, cells = shape->cells, ranks = shape->ranks;
+    const int64_t confusion = shape->has_confusion ? classes * classes : 0, class_cells = classes * shape->class_bins;
+    const int64_t w = shape->weighted != 0, w_one = w, w_classes = w * classes, w_cells = w * cells;
+    const int64_t w_ranks = w * ranks, w_losses = w * XN_LOSS_KEYS, w_confusion = w * confusion;
+    const int64_t w_class_cells = w * class_cells;
+    switch (section) {
+#define COUNT(name, number) \
+    case SECTION_##name: *items = number; *is_sum = 0; return #name;
+#define SUM(name, number) \
+    case SECTION_##name: *items = number; *is_sum = 1; return #name;
+        XN_BOOK(COUNT, SUM)
+#undef COUNT
+#undef SUM
+    }
+    return NULL;
+}
+
+/* A book's sections. */
+typedef struct {
+#define COUNT(name, items) int64_t *name;
+#define SUM(name, items) int64_t (*name)[XN_LIMBS];
+    XN_BOOK(COUNT, SUM)
+#undef COUNT
+#undef SUM
+} book;
+
+static book open_book(const xn_book_shape *shape, int64_t *data) {
+    book b;
+    int64_t *start[SECTIONS];
+    for (int i = 0; i < SECTIONS; i++) {
+        int64_t items;
+        int is_sum;
+        (void)xn_book_section(shape, i, &items, &is_sum);
+        start[i] = data;
+        data += is_sum ? items * XN_LIMBS : items;
+    }
+#define COUNT(name, items) b.name = start[SECTION_##name];
+#define SUM(name, items) b.name = (int64_t (*)[XN_LIMBS])start[SECTION_##name];
+    XN_BOOK(COUNT, SUM)
+#undef COUNT
+#undef SUM
+    return b;
+}
+
+typedef struct {
+    const xn_entries *e;
+    book b;
+} entry_context;
+
+/* Which rows a part of a book takes: those that count, and of these those whose loss is a number. */
+#define EACH_ROW(e, i)                            \
+    for (int64_t i = 0; i < (e)->rows; i++)       \
+        if ((e)->scores->label[i] >= 0)
+#define EACH_NUMBER(e, i)                         \
+    for (int64_t i = 0; i < (e)->rows; i++)       \
+        if ((e)->scores->label[i] >= 0 && (e)->scores->rank[i] >= 0)
+
+static double weight_of(const xn_entries *e, int64_t i) {
+    return e->weight ? e->weight[i] : 1;
+}
+
+static void enter_classes(const xn_entries *e, const book *b) {
+    const xn_row_scores *s = e->scores;
+    EACH_ROW(e, i) {
+        const int32_t label = s->label[i];
+        const double product = weight_of(e, i) * s->loss[i];
+        b->support[label]++;
+        if (e->weight) add_exactly(b->weight[label], e->weight[i]);
+        if (s->rank[i] < 0) {
+            b->nans[label]++;
+            continue;
+        }
+        b->infinite[label] += product == INFINITY;
+        add_exactly(b->loss[label], product);
+        if (s->rank[i] > 0) continue;
+        b->hits[label]++;
+        if (e->weight) add_exactly(b->hit_weight[label], e->weight[i]);
+    }
+}
+
+static void enter_totals(const xn_entries *e, const book *b) {
+    EACH_NUMBER(e, i) {
+        const double weight = weight_of(e, i), loss = e->scores->loss[i], product = weight * loss;
+        const double square = product * product;
+        *b->lost += !(square < INFINITY);
+        add_exactly(b->loss_square[0], square);
+        add_exactly(b->brier[0], weight * e->scores->brier[i]);
+        if (!e->weight) continue;
+        add_exactly(b->weight_square[0], weight * weight);
+        add_exactly(b->weight_loss[0], weight * product);
+    }
+}
+
+static void enter_cells(const xn_entries *e, const book *b) {
+    EACH_NUMBER(e, i) {
+        const double confidence = e->scores->confidence[i];
+        if (!(confidence >= 0 && confidence <= 1)) continue;
+        const int key = xn_confidence_key(confidence), hit = e->scores->rank[i] == 0;
+        const int64_t cell = e->start[key] + (confidence >= e->cut[key]);
+        b->cell_rows[cell]++;
+        b->cell_hits[cell] += hit;
+        add_exactly(b->cell_confidence[cell], weight_of(e, i) * confidence);
+        if (!e->weight) continue;
+        add_exactly(b->cell_weight[cell], e->weight[i]);
+        if (hit) add_exactly(b->cell_hit_weight[cell], e->weight[i]);
+    }
+}
+
+static void enter_counts(const xn_entries *e, const book *b) {
+    const xn_row_scores *s = e->scores;
+    EACH_NUMBER(e, i) {
+        const int64_t key = loss_key(s->loss[i]), pair = s->label[i] * e->shape.classes + s->best[i];
+        b->losses[key]++;
+        if (s->rank[i] < e->shape.ranks) b->ranks[s->rank[i]]++;
+        if (e->shape.has_confusion) b->confusion[pair]++;
+        if (!e->weight) continue;
+        add_exactly(b->losses_weight[key], e->weight[i]);
+        if (s->rank[i] < e->shape.ranks) add_exactly(b->rank_weight[s->rank[i]], e->weight[i]);
+        if (e->shape.has_confusion) add_exactly(b->confusion_weight[pair], e->weight[i]);
+    }
+}
+
+/* Calibration of some classes: every probability of theirs. */
+static void enter_class_cells(const xn_entries *e, const book *b, int64_t from) {
+    const int64_t classes = e->shape.classes, bins = e->shape.class_bins;
+    const int64_t to = classes - from < CLASS_JOB ? classes : from + CLASS_JOB;
+    EACH_NUMBER(e, i) {
+        for (int64_t k = from; k < to; k++) {
+            const double p = e->probability_is_double ? ((const double *)e->probability)[i * classes + k]
+                                                      : (double)((const float *)e->probability)[i * classes + k];
+            if (!(p >= 0 && p <= 1)) continue;
+            int64_t bin = (int64_t)(p * (double)bins);
+            bin = bin < bins ? bin : bins - 1;
+            const int64_t cell = k * bins + bin;
+            b->class_rows[cell]++;
+            b->class_hits[cell] += e->scores->label[i] == k;
+            add_exactly(b->class_confidence[cell], weight_of(e, i) * p);
+            if (!e->weight) continue;
+            add_exactly(b->class_weight[cell], e->weight[i]);
+            if (e->scores->label[i] == k) add_exactly(b->class_hit_weight[cell], e->weight[i]);
+        }
+    }
+}
+
+static void enter_part(void *context, int64_t job, xn_worker *worker) {
+    const entry_context *c = context;
+    (void)worker;
+    switch (job) {
+        case 0: enter_classes(c->e, &c->b); break;
+        case 1: enter_totals(c->e, &c->b); break;
+        case 2: enter_cells(c->e, &c->b); break;
+        case 3: enter_counts(c->e, &c->b); break;
+        default: enter_class_cells(c->e, &c->b, (job - 4) * CLASS_JOB);
+    }
+}
+
+/* Whether every index that the rows lead to is in the book. */
+static int fits(const xn_entries *e) {
+    const xn_book_shape *s = &e->shape;
+    if (s->classes < 1 || s->classes > INT32_MAX || s->cells < 1 || s->ranks < 0 || s->class_bins < 0) return 0;
+    if (!s->weighted != !e->weight || (s->class_bins > 0 && !e->probability)) return 0;
+    for (int key = 0; key < XN_CONFIDENCE_KEYS; key++)
+        if (e->start[key] < 0 || e->start[key] + 1 >= s->cells) return 0;
+    int wrong = 0;
+    for (int64_t i = 0; i < e->rows; i++) {
+        const int counts = e->scores->label[i] >= 0 && e->scores->rank[i] >= 0;
+        wrong |= e->scores->label[i] >= s->classes;
+        wrong |= counts && (uint32_t)e->scores->best[i] >= (uint32_t)s->classes;
+        if (e->weight) wrong |= !(e->weight[i] > 0 && e->weight[i] < INFINITY);
+    }
+    return !wrong;
+}
+
+xn_status xn_enter(const xn_entries *e, int64_t *data) {
+    if (!fits(e)) return XN_BAD_ARGUMENT;
+    entry_context c = {e, open_book(&e->shape, data)};
+    const int64_t class_jobs = e->shape.class_bins > 0 ? (e->shape.classes + CLASS_JOB - 1) / CLASS_JOB : 0;
+    const xn_work work = {4 + class_jobs, 4 * e->rows, e->n_threads, NULL}; /* all or nothing: it is never stopped */
+    return xn_run_jobs(work, enter_part, &c);
+}

@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What scoring wants to know of a row beside its loss: the best class and its probability, the rank of the label, and
+ * the Brier score. Template: see real.h.
+ *
+ * With m the maximum and e = exp(x - m), or p / m from probabilities, so that e is 1 at the maximum:
+ *     S = ties + rest, rest the sum of e below the maximum; the best probability is 1 / S
+ *     Brier = (1 - p_y)^2 + sum of p_k^2 over the others (Brier 1950), from sums that leave the label out: no digit of a
+ *             confident row is lost to a difference from 1
+ *     rank = classes above the label, among equals those before it; 0 is a hit. The best class is the first that has m
+ * These are statistics, not losses: a few rounding errors of the type are allowed, see score_bound in the tests. Rows
+ * that hold NaN, or nothing finite, have a loss of NaN, and what this says of them means nothing. */
+
+/* A row, or a lane, once its classes were read. `at` is e at the label; best is a class. */
+typedef struct {
+    double ties, rest, squares, at;
+    int is_best;
+} XN_T(scored);
+
+static inline void XN_T(score_finish)(const xn_tile *t, int64_t row, const XN_T(scored) *s) {
+    const double all = s->ties + s->rest, inverse = 1 / all, others = s->is_best ? s->ties - 1 : s->ties;
+    const double off = others + (s->is_best ? s->rest : s->rest - s->at);
+    const double square = others + (s->is_best ? s->squares : s->squares - s->at * s->at);
+    const double wrong = off * inverse;
+    t->score->confidence[row] = inverse;
+    t->score->brier[row] = wrong * wrong + (square > 0 ? square : 0) * inverse * inverse;
+}
+
+/* e of one element. `logits` is a constant to the callers. */
+XN_INLINE real XN_T(score_term)(int logits, real x, real max, real inverse, XN_T(reference) zero) {
+    if (!logits) return x * inverse;
+    return XN_T(lifted)(x - max, 0, zero.lowest, zero.magic) * (real)0x1p-60;
+}
+
+/* The sums of a vector of classes: lanes of one row. */
+typedef struct {
+    real rest[XN_LANES], squares[XN_LANES];
+    ireal ties[XN_LANES], above[XN_LANES], best[XN_LANES];
+} XN_T(score_lanes);
+
+/* LANES classes, the first `skip` of which have been counted before. */
+XN_INLINE void XN_T(score_vector)(int logits, XN_T(score_lanes) *restrict s, const real *x, ireal first, ireal skip,
+                                  ireal label, real max, real at, real inverse, XN_T(reference) zero) {
+#pragma omp simd
+    for (ireal i = 0; i < XN_LANES; i++) {
+        const ireal counts = -(ireal)(i >= skip), tie = -(ireal)(x[i] == max) & counts, cls = first + i;
+        const real e = XN_T(score_term)(logits, x[i], max, inverse, zero);
+        const real below = (counts & ~tie) != 0 ? e : 0;
+        const ireal before = -(ireal)(x[i] == at) & -(ireal)(cls < label);
+        s->rest[i] += below;
+        s->squares[i] = XN_FMA(below, below, s->squares[i]);
+        s->ties[i] -= tie;
+        s->above[i] -= (-(ireal)(x[i] > at) | before) & counts;
+        s->best[i] = tie != 0 && cls < s->best[i] ? cls : s->best[i];
+    }
+}
+
+/* The largest element of a row that is not NaN, and the least. */
+static inline void XN_T(score_extremes)(const xn_tile *t, int64_t row, real *copy, real *max, real *min) {
+    real most[XN_LANES], least[XN_LANES];
+    for (int i = 0; i < XN_LANES; i++) most[i] = -INFINITY, least[i] = INFINITY;
+    for (int64_t from = 0; from < t->classes; from += XN_T(FLUSH)) {
+        const int64_t n = XN_T(least)(t->classes - from, XN_T(FLUSH));
+        const real *x = XN_T(inputs)(t, row, from, n, copy);
+        for (int64_t j = 0; j < n; j += XN_LANES) {
+            const real *at = x + (j + XN_LANES <= n ? j : from > 0 || n >= XN_LANES ? n - XN_LANES : 0);
+#pragma omp simd
+            for (int i = 0; i < XN_LANES; i++) {
+                most[i] = at[i] > most[i] ? at[i] : most[i];
+                least[i] = at[i] < least[i] ? at[i] : least[i];
+            }
+        }
+    }
+    for (int i = 1; i < XN_LANES; i++) {
+        most[0] = most[i] > most[0] ? most[i] : most[0];
+        least[0] = least[i] < least[0] ? least[i] : least[0];
+    }
+    *max = most[0];
+    *min = least[0];
+}
+
+/* A row of at least LANES classes. */
+XN_INLINE void XN_T(score_row)(int logits, const xn_tile *t, int64_t row, real *copy) {
+    real max, min;
+    XN_T(score_extremes)(t, row, copy, &max, &min);
+    const ireal label = (ireal)t->label[row];
+    const real at = XN_T(widened)(*XN_T(at)(&t->input, row, t->label[row])), inverse = 1 / max;
+    const XN_T(reference) zero = XN_T(refer)(0);
+    double rest[XN_LANES], squares[XN_LANES];
+    XN_T(score_lanes) s;
+    XN_ZERO(rest);
+    XN_ZERO(squares);
+    XN_ZERO(s.ties);
+    XN_ZERO(s.above);
+    for (int i = 0; i < XN_LANES; i++) s.best[i] = (ireal)t->classes;
+    for (int64_t from = 0; from < t->classes && !xn_stops_at(t, from); from += XN_T(FLUSH)) {
+        const int64_t n = XN_T(least)(t->classes - from, XN_T(FLUSH));
+        const real *x = XN_T(inputs)(t, row, from, n, copy);
+        XN_ZERO(s.rest);
+        XN_ZERO(s.squares);
+        int64_t j = 0;
+        for (; j + XN_LANES <= n; j += XN_LANES)
+            XN_T(score_vector)(logits, &s, x + j, (ireal)(from + j), 0, label, max, at, inverse, zero);
+        if (j < n) { /* with the elements before it: they exist, see lanes.h */
+            const int64_t last = n - XN_LANES;
+            XN_T(score_vector)(logits, &s, x + last, (ireal)(from + last), (ireal)(j - last), label, max, at, inverse, zero);
+        }
+#pragma omp simd
+        for (int i = 0; i < XN_LANES; i++) {
+            rest[i] += (double)s.rest[i];
+            squares[i] += (double)s.squares[i];
+        }
+    }
+    int64_t ties = 0, above = 0, best = t->classes;
+    for (int i = 0; i < XN_LANES; i++) {
+        ties += s.ties[i];
+        above += s.above[i];
+        best = XN_T(least)(best, s.best[i]);
+    }
+    XN_T(scored) found = {(double)ties, XN_T(fold)(rest), XN_T(fold)(squares), 0, at == max};
+    found.at = (double)XN_T(score_term)(logits, at, max, inverse, zero);
+    t->score->best[row] = (int32_t)best;
+    t->score->rank[row] = !logits && min < 0 ? XN_NEGATIVE : (int32_t)above;
+    XN_T(score_finish)(t, row, &found);
+}
+
+static void XN_T(score_rows)(const xn_tile *t) {
+    real copy[XN_T(FLUSH) + XN_LANES];
+    for (int64_t row = 0; row < t->rows; row++) {
+        if (xn_stops(t, t->classes)) return;
+        if (t->score->from_logits) {
+            XN_T(score_row)(1, t, row, copy);
+        } else {
+            XN_T(score_row)(0, t, row, copy);
+        }
+    }
+}
+
+/* A group of LANES rows with their n classes packed; `rows` of them are there. */
+XN_INLINE void XN_T(score_group)(int logits, const xn_tile *t, int64_t row, int64_t rows, const real *restrict group,
+                                 int64_t n) {
+    real max[XN_LANES], min[XN_LANES], at[XN_LANES], inverse[XN_LANES], rest[XN_LANES], squares[XN_LANES];
+    ireal label[XN_LANES], ties[XN_LANES], above[XN_LANES], best[XN_LANES];
+    double more[XN_LANES], more_squares[XN_LANES];
+    const XN_T(reference) zero = XN_T(refer)(0);
+    for (int i = 0; i < XN_LANES; i++) {
+        label[i] = i < rows ? (ireal)t->label[row + i] : 0;
+        at[i] = group[label[i] * XN_LANES + i];
+        max[i] = -INFINITY;
+        min[i] = INFINITY;
+        best[i] = (ireal)n;
+    }
+    XN_ZERO(ties);
+    XN_ZERO(above);
+    XN_ZERO(more);
+    XN_ZERO(more_squares);
+    for (int64_t c = 0; c < n; c++) {
+#pragma omp simd
+        for (int i = 0; i < XN_LANES; i++) {
+            const real x = group[c * XN_LANES + i];
+            max[i] = x > max[i] ? x : max[i];
+            min[i] = x < min[i] ? x : min[i];
+        }
+    }
+#pragma omp simd
+    for (int i = 0; i < XN_LANES; i++) inverse[i] = 1 / max[i];
+    for (int64_t from = 0; from < n; from += XN_T(COL_FLUSH)) {
+        const int64_t end = XN_T(least)(n, from + XN_T(COL_FLUSH));
+        XN_ZERO(rest);
+        XN_ZERO(squares);
+        for (int64_t c = from; c < end; c++) {
+#pragma omp simd
+            for (int i = 0; i < XN_LANES; i++) {
+                const real x = group[c * XN_LANES + i], e = XN_T(score_term)(logits, x, max[i], inverse[i], zero);
+                const ireal tie = -(ireal)(x == max[i]);
+                const real below = tie != 0 ? 0 : e;
+                rest[i] += below;
+                squares[i] = XN_FMA(below, below, squares[i]);
+                ties[i] -= tie;
+                above[i] -= -(ireal)(x > at[i]) | (-(ireal)(x == at[i]) & -(ireal)((ireal)c < label[i]));
+                best[i] = tie != 0 && (ireal)c < best[i] ? (ireal)c : best[i];
+            }
+        }
+#pragma omp simd
+        for (int i = 0; i < XN_LANES; i++) {
+            more[i] += (double)rest[i];
+            more_squares[i] += (double)squares[i];
+        }
+    }
+    for (int64_t i = 0; i < rows; i++) {
+        XN_T(scored) found = {(double)ties[i], more[i], more_squares[i], 0, at[i] == max[i]};
+        found.at = (double)XN_T(score_term)(logits, at[i], max[i], inverse[i], zero);
+        t->score->best[row + i] = (int32_t)best[i];
+        t->score->rank[row + i] = !logits && min[i] < 0 ? XN_NEGATIVE : (int32_t)above[i];
+        XN_T(score_finish)(t, row + i, &found);
+    }
+}
+
+/* Few classes, which one packed block holds. */
+static void XN_T(score_cols)(const xn_tile *t) {
+    _Alignas(64) real block[XN_T(PACKED)];
+    for (int64_t first = 0; first < t->rows; first += XN_T(COL_ROWS)) {
+        const XN_T(strip) strip = XN_T(strip_at)(t, first);
+        XN_T(pack)(block, &t->input, strip, 0, t->classes);
+        for (int64_t r = 0; r < strip.rows; r += XN_LANES) {
+            const int64_t rows = XN_T(least)(strip.rows - r, XN_LANES);
+            const real *group = block + r * t->classes;
+            if (t->score->from_logits) {
+                XN_T(score_group)(1, t, first + r, rows, group, t->classes);
+            } else {
+                XN_T(score_group)(0, t, first + r, rows, group, t->classes);
+            }
+        }
+    }
+}
