@@ -182,7 +182,7 @@ xn_status xn_score(xn_problem *problem, int from_logits, const xn_row_scores *sc
  * propagated. So books add up to the same bits in any order, item by item. */
 enum {
     XN_LIMBS = 66,
-    XN_CONFIDENCE_KEYS = 1921, /* fine bins of the confidence: see xn_confidence_key */
+    XN_CONFIDENCE_KEYS = 1920, /* fine bins of the confidence: see xn_confidence_key */
     XN_LOSS_OCTAVES = 50, /* of losses from 2^-40 on, */
     XN_LOSS_KEYS = XN_LOSS_OCTAVES * 64 + 2 /* with 64 bins each, and one below and one above */
 };
@@ -199,7 +199,7 @@ enum {
     COUNT(cell_hits, cells)                                                                                        \
     SUM(cell_confidence, cells)       /* weight * confidence */                                                     \
     COUNT(losses, XN_LOSS_KEYS)       /* rows by loss */                                                            \
-    COUNT(ranks, ranks)               /* rows by rank of the label */                                               \
+    COUNT(ranks, ranks + 1)           /* rows by rank of the label, the last: of that rank or more */                \
     COUNT(confusion, confusion)       /* by label and best class, or no items */                                    \
     COUNT(class_rows, class_cells)    /* by class and bin of its probability, or no items */                        \
     COUNT(class_hits, class_cells)    /* those with this label */                                                   \
@@ -242,7 +242,7 @@ typedef struct {
 xn_status xn_enter(const xn_entries *entries, int64_t *book);
 
 /* The fine bin of a confidence in [0, 1]: 32 an octave of the confidence below 1/2, and of 1 less it above, down to
- * 2^-31. Bins ascend. */
+ * 2^-31. Bins ascend, and each begins with its least confidence. */
 int xn_confidence_key(double confidence);
 
 /* xn_softmax_ce, or xn_shaped_ce where `shape` says so, of a single float64 row, and its whole Hessian: hess is

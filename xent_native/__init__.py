@@ -21,6 +21,7 @@ except ModuleNotFoundError as error:
     ) from None
 
 from . import boosting, losses, runtime, scoring, sklearn, torch
+from .accumulate import LossAccumulator
 from .activations import log_softmax, logsumexp, sigmoid, softmax, to_categorical
 from .functional import (
     binary_crossentropy,
@@ -60,6 +61,7 @@ __all__ = [
     "CategoricalCrossentropy",
     "CategoricalFocalCrossentropy",
     "KLDivergence",
+    "LossAccumulator",
     "Poly1Crossentropy",
     "SparseCategoricalCrossentropy",
     "binary_crossentropy",

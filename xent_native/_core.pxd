@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """src/xent.h, as Cython sees it."""
 
-from libc.stdint cimport int64_t
+from libc.stdint cimport int32_t, int64_t
 
 cdef extern from "xent.h" nogil:
     ctypedef enum xn_status:
@@ -104,6 +104,43 @@ cdef extern from "xent.h" nogil:
     xn_status xn_shaped_ce(xn_problem *problem)
     xn_status xn_softmax_hessian(xn_problem *problem, double *hess)
     xn_status xn_shaped_prob(xn_problem *problem)
+    ctypedef struct xn_row_scores:
+        double *loss
+        double *confidence
+        double *brier
+        int32_t *label
+        int32_t *best
+        int32_t *rank
+
+    xn_status xn_score(xn_problem *problem, int from_logits, const xn_row_scores *scores)
+
+    enum:
+        XN_LIMBS
+        XN_CONFIDENCE_KEYS
+        XN_LOSS_OCTAVES
+        XN_LOSS_KEYS
+
+    ctypedef struct xn_book_shape:
+        int64_t classes, cells, ranks
+        int has_confusion, weighted
+        int64_t class_bins
+
+    const char *xn_book_section(const xn_book_shape *shape, int section, int64_t *items, int *is_sum)
+
+    ctypedef struct xn_entries:
+        xn_book_shape shape
+        int64_t rows
+        const xn_row_scores *scores
+        const double *weight
+        const int32_t *start
+        const double *cut
+        const void *probability
+        int probability_is_double
+        int n_threads
+
+    xn_status xn_enter(const xn_entries *entries, int64_t *book)
+    int xn_confidence_key(double confidence)
+
     int xn_collapse(int dims, const int64_t *shape, const int64_t *strides, int64_t *size, int64_t *stride)
     const char *xn_isa_name(int index)
     int xn_isa_supported(int index)

@@ -52,6 +52,34 @@ def cross_entropy(
     without_loss: bool = False,
     hess_scale: float = 0,
 ) -> float: ...
+LIMBS: int
+CONFIDENCE_KEYS: int
+LOSS_OCTAVES: int
+
+def score_rows(
+    x: _Array,
+    dtype: int,
+    labels: _Array,
+    label_type: int,
+    ignored: int | None,
+    from_logits: bool,
+    epsilon: float,
+    n_threads: int,
+) -> tuple[_Array, _Array, _Array, _Array, _Array, _Array]: ...
+def book_sections(
+    classes: int, cells: int, ranks: int, has_confusion: bool, weighted: bool, class_bins: int
+) -> list[tuple[str, int, bool]]: ...
+def enter(
+    book: _Array,
+    shape: tuple[int, int, int, bool, bool, int],
+    scores: tuple[_Array, _Array, _Array, _Array, _Array, _Array],
+    weight: _Array | None,
+    start: _Array,
+    cut: _Array,
+    probability: _Array | None,
+    n_threads: int,
+) -> None: ...
+def confidence_key(confidence: float) -> int: ...
 def score_probabilities(
     x: _Array,
     dtype: int,

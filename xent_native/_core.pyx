@@ -45,6 +45,7 @@ include "_core_buffers.pxi"
 include "_core_run.pxi"
 include "_core_calls.pxi"
 include "_core_plain.pxi"
+include "_core_scores.pxi"
 
 
 def isa():

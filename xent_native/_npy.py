@@ -12,11 +12,12 @@ import os
 import stat
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from . import _options
+from ._data_errors import DataError
 
 __all__ = ["DataError", "NpyFile"]
 
@@ -34,10 +35,6 @@ def _open(path: str, flags: int) -> int:
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
-class DataError(ValueError):
-    """Predictions or labels that cannot be scored. The message names the file, and the row where it can."""
-
-
 class NpyFile:
     """An array of numbers in a .npy file, of which one chunk of rows at a time is in memory.
 
@@ -47,6 +44,13 @@ class NpyFile:
     ----------
     path : str or os.PathLike
         A regular file.
+    buffers : int, default 1
+        How many chunks stay valid: `rows` takes the buffers in turn. With two, one can be filled while the
+        other is in use.
+    text : bool, default False
+        Whether an array of strings will do, too, such as names of classes.
+    member : tuple of (str, binary file, int), optional
+        What errors call it, and an open file with its size in bytes, to read in place of `path`.
 
     Raises
     ------
@@ -56,17 +60,30 @@ class NpyFile:
         If it is no .npy file, holds anything but numbers, or is shorter or longer than its header says.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.name = os.fsdecode(path)
-        self._file = open(path, "rb", buffering=0, opener=_open)  # noqa: SIM115  close() closes it
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        buffers: int = 1,
+        text: bool = False,
+        member: tuple[str, BinaryIO, int] | None = None,
+    ) -> None:
+        self._kinds = "fiubU" if text else "fiub"
+        if member is None:
+            self.name = os.fsdecode(path)
+            self._file: Any = open(path, "rb", buffering=0, opener=_open)  # noqa: SIM115  close() closes it
+        else:
+            self.name, self._file, self._size = member
         try:
+            if member is None:
+                self._size = self._regular_size()
             self.shape, self._fortran_order, self.dtype = self._read_header()
             self._start = self._file.tell()
             self._check_size()
         except BaseException:
             self._file.close()
             raise
-        self._buffer = np.empty(0, self.dtype)
+        self._buffers = [np.empty(0, self.dtype)] * buffers
 
     def __enter__(self) -> NpyFile:
         return self
@@ -96,9 +113,18 @@ class NpyFile:
             self._fill(by_column[column], self._start + (column * self.shape[0] + first) * width, first, 1)
         return by_column.reshape(*self.shape[:0:-1], count).T
 
-    def _read_header(self) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-        if not stat.S_ISREG(os.fstat(self._file.fileno()).st_mode):
+    @property
+    def in_column_order(self) -> bool:
+        """Whether rows are scattered over the file: Fortran order, with more than one column."""
+        return self._fortran_order and math.prod(self.shape[1:]) > 1
+
+    def _regular_size(self) -> int:
+        state = os.fstat(self._file.fileno())
+        if not stat.S_ISREG(state.st_mode):
             raise DataError(f"{self.name}: not a regular file, whose size could be checked")
+        return state.st_size
+
+    def _read_header(self) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
         start = self._file.read(len(_MAGIC) + 2)
         if start[: len(_MAGIC)] != _MAGIC or len(start) < len(_MAGIC) + 2:
             raise DataError(f"{self.name}: not a .npy file (it does not start as numpy.save starts one)")
@@ -107,7 +133,7 @@ class NpyFile:
             raise DataError(f"{self.name}: must have .npy version 1.0 or 2.0; got {version[0]}.{version[1]}")
         try:
             shape, fortran_order, dtype = _HEADERS[version](self._file)
-        except OSError:
+        except (OSError, DataError):
             raise
         except Exception as error:  # of any kind: NumPy hands a hostile header to Python's own parser
             reason = str(error).partition("\n")[0] or type(error).__name__
@@ -116,8 +142,10 @@ class NpyFile:
             raise DataError(
                 f"{self.name}: must hold real numbers; got Python objects, which are never loaded"
             )
-        if dtype.kind not in "fiub" or dtype.fields is not None:
+        if dtype.kind not in self._kinds or dtype.fields is not None:
             raise DataError(f"{self.name}: must hold real numbers; got dtype {dtype}")
+        if dtype.itemsize == 0:
+            raise DataError(f"{self.name}: must hold real numbers or names; got empty strings")
         if not shape or min(shape) < 0:
             raise DataError(f"{self.name}: must have rows; got shape {_options.shown(shape)}")
         if math.prod(max(size, 1) for size in shape) * dtype.itemsize > _MOST_BYTES:
@@ -128,7 +156,7 @@ class NpyFile:
 
     def _check_size(self) -> None:
         expected = math.prod(self.shape) * self.dtype.itemsize
-        found = os.fstat(self._file.fileno()).st_size - self._start
+        found = self._size - self._start
         if found != expected:
             state = "truncated" if found < expected else "too long"
             raise DataError(
@@ -137,8 +165,9 @@ class NpyFile:
             )
 
     def _reserve(self, items: int) -> np.ndarray:
-        if len(self._buffer) < items:
-            self._buffer = np.empty(0, self.dtype)  # frees the old one first
+        buffer = self._buffers.pop(0)
+        if len(buffer) < items:
+            buffer = np.empty(0, self.dtype)  # frees the old one first
             try:
                 memory = np.empty(items * self.dtype.itemsize + _ALIGNMENT, np.uint8)
             except (MemoryError, ValueError):
@@ -146,8 +175,9 @@ class NpyFile:
                     f"{self.name}: a chunk of {items} values does not fit into memory; take fewer rows"
                 ) from None
             skip = -memory.ctypes.data % _ALIGNMENT
-            self._buffer = memory[skip : skip + items * self.dtype.itemsize].view(self.dtype)
-        return self._buffer[:items]
+            buffer = memory[skip : skip + items * self.dtype.itemsize].view(self.dtype)
+        self._buffers.append(buffer)
+        return buffer[:items]
 
     def _fill(self, values: np.ndarray, offset: int, first: int, columns: int) -> None:
         """Read `values` from `offset`, where row `first` begins; a system call may return less than asked."""

@@ -34,12 +34,14 @@ static inline void add_exactly(int64_t *sum, double value) {
     sum[2] += (int64_t)high;
 }
 
+/* Without branches: whether a confidence is above 1/2 none can foresee. */
 int xn_confidence_key(double confidence) {
-    const uint64_t lowest = bits_of(0x1p-31) >> KEY_SHIFT;
-    const double near = confidence < 0.5 ? confidence : 1 - confidence; /* the difference is exact */
-    const uint64_t bits = bits_of(near > 0x1p-31 ? near : 0x1p-31) >> KEY_SHIFT;
-    const int key = (int)(bits - lowest);
-    return confidence < 0.5 ? key : 2 * KEY_SIDE - key;
+    const int64_t lowest = (int64_t)(bits_of(0x1p-31) >> KEY_SHIFT), low = -(int64_t)(confidence < 0.5);
+    const double other = 1 - confidence; /* exact where it is used */
+    const int64_t bits = (int64_t)((bits_of(confidence) & (uint64_t)low) | ((bits_of(other) - 1) & (uint64_t)~low));
+    int64_t key = (bits >> KEY_SHIFT) - lowest; /* of 0, less 1, too: the bits are those of a negative number */
+    key = key < 0 ? 0 : key;
+    return (int)((key & low) | ((2 * KEY_SIDE - 1 - key) & ~low));
 }
 
 static inline int64_t loss_key(double loss) {
@@ -61,7 +63,7 @@ const char *xn_book_section(const xn_book_shape *shape, int section, int64_t *it
     const int64_t classes = shape->classes, cells = shape->cells, ranks = shape->ranks;
     const int64_t confusion = shape->has_confusion ? classes * classes : 0, class_cells = classes * shape->class_bins;
     const int64_t w = shape->weighted != 0, w_one = w, w_classes = w * classes, w_cells = w * cells;
-    const int64_t w_ranks = w * ranks, w_losses = w * XN_LOSS_KEYS, w_confusion = w * confusion;
+    const int64_t w_ranks = w * (ranks + 1), w_losses = w * XN_LOSS_KEYS, w_confusion = w * confusion;
     const int64_t w_class_cells = w * class_cells;
     switch (section) {
 #define COUNT(name, number) \
@@ -131,10 +133,9 @@ static void enter_classes(const xn_entries *e, const book *b) {
             continue;
         }
         b->infinite[label] += product == INFINITY;
+        b->hits[label] += s->rank[i] == 0; /* whether a row is a hit no branch can foresee */
         add_exactly(b->loss[label], product);
-        if (s->rank[i] > 0) continue;
-        b->hits[label]++;
-        if (e->weight) add_exactly(b->hit_weight[label], e->weight[i]);
+        if (e->weight) add_exactly(b->hit_weight[label], s->rank[i] == 0 ? e->weight[i] : 0);
     }
 }
 
@@ -162,7 +163,7 @@ static void enter_cells(const xn_entries *e, const book *b) {
         add_exactly(b->cell_confidence[cell], weight_of(e, i) * confidence);
         if (!e->weight) continue;
         add_exactly(b->cell_weight[cell], e->weight[i]);
-        if (hit) add_exactly(b->cell_hit_weight[cell], e->weight[i]);
+        add_exactly(b->cell_hit_weight[cell], hit ? e->weight[i] : 0);
     }
 }
 
@@ -171,11 +172,12 @@ static void enter_counts(const xn_entries *e, const book *b) {
     EACH_NUMBER(e, i) {
         const int64_t key = loss_key(s->loss[i]), pair = s->label[i] * e->shape.classes + s->best[i];
         b->losses[key]++;
-        if (s->rank[i] < e->shape.ranks) b->ranks[s->rank[i]]++;
+        const int64_t rank = s->rank[i] < e->shape.ranks ? s->rank[i] : e->shape.ranks;
+        b->ranks[rank]++;
         if (e->shape.has_confusion) b->confusion[pair]++;
         if (!e->weight) continue;
         add_exactly(b->losses_weight[key], e->weight[i]);
-        if (s->rank[i] < e->shape.ranks) add_exactly(b->rank_weight[s->rank[i]], e->weight[i]);
+        add_exactly(b->rank_weight[rank], e->weight[i]);
         if (e->shape.has_confusion) add_exactly(b->confusion_weight[pair], e->weight[i]);
     }
 }

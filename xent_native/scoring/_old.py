@@ -11,8 +11,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from . import _options, _problem, functional, runtime
-from ._npy import DataError, NpyFile
+from .. import _options, _problem, functional, runtime
+from .._data_errors import DataError
+from .._npy import NpyFile
 
 __all__ = ["ClassScore", "DataError", "DataTypeError", "LabelError", "Score", "score"]
 

@@ -1,0 +1,641 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""How good predictions are, over any number of batches, files and machines: :class:`LossAccumulator`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from . import _core, _options, _problem, activations, runtime
+from ._books import Book, Cells, Shape
+from ._data_errors import DataError, DataTypeError, LabelError
+from ._score import Calibration, CalibrationBin, ClassScore, LossHistogram, Score, WorstRow, empty_score, summarise
+
+__all__ = ["Calibration", "CalibrationBin", "ClassScore", "LossAccumulator", "LossHistogram", "Score", "WorstRow"]
+
+_FORMAT = "xent_native.LossAccumulator"
+_VERSION = 1
+_EPSILON = 1e-7
+_MOST_BINS = 100
+_MOST_RANKS = 1 << 16
+_MOST_ROWS = 1 << 28  # of one update that are scored at a time
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What an error calls the arrays of an update, and the number of their first row."""
+
+    predictions: str = "y_pred"
+    labels: str = "y_true"
+    weights: str = "sample_weight"
+    first: int = 0
+
+
+_NAMES = Names()
+
+
+@dataclass(frozen=True, slots=True)
+class _Options:
+    from_logits: bool
+    ignore_class: int | None
+    top_k: tuple[int, ...]
+    bins: int
+    worst: int
+    max_confusion: int
+    classwise: bool
+
+
+@dataclass(slots=True)
+class _Rows:
+    """Rows that were scored: what ``_core.score_rows`` says of them, and where they are."""
+
+    scores: tuple[np.ndarray, ...]
+    weight: np.ndarray | None
+    probability: np.ndarray | None
+    source: str
+    row: np.ndarray | int  # numbers, or that of the first
+
+    def numbers(self, index: np.ndarray) -> np.ndarray:
+        return self.row[index] if isinstance(self.row, np.ndarray) else self.row + index
+
+    def take(self, index: np.ndarray) -> _Rows:
+        return _Rows(
+            tuple(part[index] for part in self.scores),
+            None if self.weight is None else self.weight[index],
+            None if self.probability is None else self.probability[index],
+            self.source,
+            self.numbers(index),
+        )
+
+
+class LossAccumulator:
+    """Loss, accuracy and calibration of predictions, of a fixed size however many rows it has seen.
+
+    Rows come by :meth:`update`, in batches of any size; accumulators of parts are put together by :meth:`merge` or
+    ``+``. Sums are exact: the same rows give the same bits, whatever the batches, the threads, the machines and the
+    order in which parts are merged.
+
+    Parameters
+    ----------
+    num_classes : int, optional
+        By default what the first batch has.
+    from_logits : bool, default False
+        Whether predictions are logits. Probabilities are divided by the sum of their row.
+    ignore_class : int, optional
+        Rows with this label count nowhere but in `Score.ignored`.
+    top_k : sequence of int, default (5,)
+        The k of which top-k accuracy is wanted.
+    bins : int, default 15
+        Bins of the calibration, at most 100.
+    worst : int, default 10
+        How many of the rows with the largest losses are kept.
+    max_confusion : int, default 100
+        Most classes of which the confusion matrix is kept.
+    classwise : bool, default False
+        Whether the calibration of each class is wanted: it looks at every probability once more.
+    n_threads : int, optional
+        At least 1; see :func:`xent_native.set_num_threads`. The result does not depend on it.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an option is out of range.
+
+    Notes
+    -----
+    The loss of a row is that of :func:`xent_native.sparse_categorical_crossentropy`: for float32 predictions a float32.
+    A class takes about 600 bytes, 1,600 with weights; the rest 1.1 MB, 5 MB with weights.
+
+    Examples
+    --------
+    >>> from xent_native import LossAccumulator
+    >>> whole = LossAccumulator()
+    >>> whole.update([1, 2], [[0.1, 0.8, 0.1], [0.3, 0.4, 0.3]])
+    >>> part = LossAccumulator()
+    >>> part.update([0], [[0.5, 0.25, 0.25]])
+    >>> score = (whole + part).result()
+    >>> score.rows, round(score.mean_loss, 5), round(score.accuracy, 5)
+    (3, 0.70676, 0.66667)
+    """
+
+    def __init__(
+        self,
+        num_classes: int | None = None,
+        *,
+        from_logits: bool = False,
+        ignore_class: int | None = None,
+        top_k: Sequence[int] = (5,),
+        bins: int = 15,
+        worst: int = 10,
+        max_confusion: int = 100,
+        classwise: bool = False,
+        n_threads: int | None = None,
+    ) -> None:
+        self._options = _Options(
+            from_logits=_options.flag("from_logits", from_logits),
+            ignore_class=_options.label_number(ignore_class),
+            top_k=_ranks(top_k),
+            bins=_whole("bins", bins, 1, _MOST_BINS),
+            worst=_whole("worst", worst, 0, 1 << 20),
+            max_confusion=_whole("max_confusion", max_confusion, 0, 1 << 13),
+            classwise=_options.flag("classwise", classwise),
+        )
+        self._n_threads = None if n_threads is None else runtime.check_threads(n_threads)
+        self._classes = None if num_classes is None else _whole("num_classes", num_classes, 1, (1 << 31) - 1)
+        self._cells = _cells(self._options.bins)
+        self._books: dict[bool, Book] = {}  # by whether rows have weights
+        self._ignored = 0
+        self._skipped = 0
+        self._first_nan: tuple[str, int] | None = None
+        self._worst: list[WorstRow] = []
+        self._seen: dict[str, int] = {}
+        self._groups: dict[Any, LossAccumulator] = {}
+
+    @property
+    def num_classes(self) -> int | None:
+        """How many classes there are; None as long as nobody said."""
+        return self._classes
+
+    def update(
+        self,
+        y_true: Any,
+        y_pred: Any,
+        sample_weight: Any = None,
+        *,
+        groups: Any = None,
+        source: str = "",
+        first_row: int | None = None,
+    ) -> None:
+        """Add rows.
+
+        Parameters
+        ----------
+        y_true : array_like of int, shape (N,) or (N, 1)
+            Class indices in [0, num_classes).
+        y_pred : array_like of shape (N, num_classes)
+            Probabilities or logits, of any real dtype up to float64.
+        sample_weight : array_like of shape (N,), optional
+            Finite and not negative. Rows of weight 0 count as ignored.
+        groups : array_like of str, int or bool, shape (N,), optional
+            To which group each row belongs: each has a Score of its own beside that of all rows.
+        source : str, default ""
+            Where the rows are from, such as the name of a file: `Score.worst` repeats it.
+        first_row : int, optional
+            The number of the first row in its source; by default the number of rows seen from there. Give it where
+            parts of one source are scored apart.
+
+        Raises
+        ------
+        DataError
+            A ValueError: shapes do not fit, or a probability or a weight is negative or no number.
+        DataTypeError
+            A DataError and a TypeError: predictions are no real numbers, or labels no integers.
+        LabelError
+            A DataError and an IndexError: a label is no class. Nothing is added then, as after any error.
+        TypeError
+            If an argument is no array at all, or one that would have to be guessed at (masked, sparse).
+        """
+        self._update(y_true, y_pred, sample_weight, groups, source, first_row, _NAMES)
+
+    def _update(
+        self,
+        y_true: Any,
+        y_pred: Any,
+        sample_weight: Any,
+        groups: Any,
+        source: str,
+        first_row: int | np.ndarray | None,
+        names: Names,
+    ) -> None:
+        """The same with other names in errors; `first_row` may be the numbers of all rows."""
+        x = _predictions(y_pred, self._classes, names)
+        label = _labels(y_true, x, names)
+        weight = _weights(sample_weight, len(x), names)
+        members = None if groups is None else _members(groups, len(x))
+        source = _text("source", source)
+        first = self._seen.get(source, 0) if first_row is None else first_row
+        if not isinstance(first, np.ndarray):
+            first = _whole("first_row", first, 0, (1 << 62) - len(x))
+        rows = self._score(x, label, weight, source, first, names)
+        self._classes = x.shape[1]
+        self._seen[source] = self._seen.get(source, 0) + len(x)
+        self._add(rows)
+        for value, index in members or ():
+            if value not in self._groups:
+                self._groups[value] = self._new(self._classes)
+            self._groups[value]._add(rows.take(index))
+
+    def _score(
+        self,
+        x: np.ndarray,
+        label: np.ndarray,
+        weight: np.ndarray | None,
+        source: str,
+        first: int | np.ndarray,
+        names: Names,
+    ) -> _Rows:
+        options = self._options
+        ignored = _options.ignored_class(options.ignore_class, label.dtype)
+        threads = runtime.resolve_threads(self._n_threads)
+        code = _core.stored_code(x.dtype)
+        try:
+            scores = _core.score_rows(
+                x, code, label, _core.INTEGERS[label.dtype], ignored, options.from_logits, _EPSILON, threads
+            )
+        except _core.LabelError as error:
+            row, value = error.args
+            raise label_error(names, row, value, x.shape[1], ignored) from None
+        rank, kept = scores[5], scores[3]
+        if not options.from_logits and len(rank) and rank.min() == _NEGATIVE:
+            row = int((rank == _NEGATIVE).argmax())
+            raise negative_error(names, row, np.fmin.reduce(x[row]))
+        if weight is not None and not weight.all():
+            kept[weight == 0] = -1
+            rank[weight == 0] = -1
+            weight = np.where(weight == 0, 1.0, weight)
+        return _Rows(scores, weight, self._probabilities(x, threads), source, first)
+
+    def _probabilities(self, x: np.ndarray, threads: int) -> np.ndarray | None:
+        if not self._options.classwise:
+            return None
+        if self._options.from_logits:
+            return np.ascontiguousarray(activations.softmax(x.astype(_problem.computed(x.dtype), copy=False), n_threads=threads or None))
+        p = x.astype(_problem.computed(x.dtype))
+        with np.errstate(all="ignore"):
+            return np.ascontiguousarray(p / p.sum(axis=1, dtype=np.float64, keepdims=True), p.dtype)
+
+    def _add(self, rows: _Rows) -> None:
+        """Enter rows that were scored."""
+        loss, confidence, _, label, best, rank = rows.scores
+        weighted = rows.weight is not None
+        if weighted not in self._books:
+            self._books[weighted] = self._book(weighted)
+        self._books[weighted].enter(
+            rows.scores, rows.weight, self._cells, rows.probability, runtime.resolve_threads(self._n_threads)
+        )
+        self._ignored += int(np.count_nonzero(label < 0))
+        wrong = np.flatnonzero((label >= 0) & (rank < 0)) if np.isnan(loss).any() else ()
+        if len(wrong):
+            self._note_nan((rows.source, int(rows.numbers(np.asarray(wrong)).min())))
+        self._keep_worst(rows, loss, confidence, label, best, rank)
+
+    def _keep_worst(self, rows: _Rows, loss: Any, confidence: Any, label: Any, best: Any, rank: Any) -> None:
+        wanted = self._options.worst
+        if not wanted or not len(loss):
+            return
+        full = len(self._worst) == wanted
+        index = np.flatnonzero(loss >= (self._worst[-1].loss if full else -math.inf))
+        index = index[rank[index] >= 0]
+        if len(index) > 2 * wanted:
+            bound = np.partition(loss[index], len(index) - wanted)[len(index) - wanted]
+            index = index[loss[index] >= bound]
+        if not len(index):
+            return
+        numbers = rows.numbers(index)
+        index = index[np.lexsort((numbers, -loss[index]))[:wanted]]
+        self._merge_worst(
+            WorstRow(rows.source, int(row), int(label[i]), int(best[i]), float(loss[i]), float(confidence[i]))
+            for i, row in zip(index.tolist(), rows.numbers(index).tolist(), strict=True)
+        )
+
+    def _merge_worst(self, others: Iterable[WorstRow]) -> None:
+        both = sorted([*self._worst, *others], key=lambda one: (-one.loss, one.source, one.row))
+        self._worst = both[: self._options.worst]
+
+    def _note_nan(self, place: tuple[str, int]) -> None:
+        self._first_nan = place if self._first_nan is None else min(self._first_nan, place)
+
+    def _new(self, classes: int | None) -> LossAccumulator:
+        """An empty one with the same options."""
+        new = object.__new__(LossAccumulator)
+        new._options, new._n_threads, new._cells = self._options, self._n_threads, self._cells
+        new._classes = classes
+        new._books, new._worst, new._seen, new._groups = {}, [], {}, {}
+        new._ignored = new._skipped = 0
+        new._first_nan = None
+        return new
+
+    def _book(self, weighted: bool) -> Book:
+        classes, options = self._classes or 1, self._options
+        ranks = min(max(options.top_k, default=0), classes)
+        bins = options.bins if options.classwise else 0
+        return Book(Shape(classes, self._cells.count, ranks, classes <= options.max_confusion, weighted, bins))
+
+    def skip(self, rows: int) -> None:
+        """Count rows that could not be scored, in `Score.skipped`.
+
+        Parameters
+        ----------
+        rows : int
+            How many, at least 0.
+        """
+        self._skipped += _whole("rows", rows, 0, 1 << 62)
+
+    def merge(self, other: LossAccumulator) -> LossAccumulator:
+        """Add the rows that another accumulator has seen, and return this one.
+
+        Parameters
+        ----------
+        other : LossAccumulator
+            With the same options.
+
+        Raises
+        ------
+        TypeError
+            If `other` is no LossAccumulator.
+        ValueError
+            If it has other options or another number of classes.
+        """
+        if not isinstance(other, LossAccumulator):
+            raise TypeError(f"other must be a LossAccumulator; got {type(other).__name__}")
+        for name in _Options.__dataclass_fields__:
+            mine, its = getattr(self._options, name), getattr(other._options, name)
+            if mine != its:
+                raise ValueError(f"other must have {name}={mine!r}, as this accumulator has; got {its!r}")
+        if None not in (self._classes, other._classes) and self._classes != other._classes:
+            raise ValueError(f"other must have {self._classes} classes, as this accumulator has; got {other._classes}")
+        if other is self:
+            other = self.copy()
+        self._merge(other)
+        return self
+
+    def _merge(self, other: LossAccumulator) -> None:
+        self._classes = other._classes if self._classes is None else self._classes
+        for weighted, book in other._books.items():
+            if weighted in self._books:
+                self._books[weighted].add(book)
+            else:
+                self._books[weighted] = book.copy()
+        self._ignored += other._ignored
+        self._skipped += other._skipped
+        for source, rows in other._seen.items():
+            self._seen[source] = self._seen.get(source, 0) + rows
+        if other._first_nan is not None:
+            self._note_nan(other._first_nan)
+        self._merge_worst(other._worst)
+        for value, group in other._groups.items():
+            self._groups.setdefault(value, self._new(self._classes))._merge(group)
+
+    def copy(self) -> LossAccumulator:
+        """Return an accumulator of its own that has seen the same rows."""
+        new = self._new(self._classes)
+        new._merge(self)
+        return new
+
+    def __add__(self, other: LossAccumulator) -> LossAccumulator:
+        if not isinstance(other, LossAccumulator):
+            return NotImplemented
+        return self.copy().merge(other)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, LossAccumulator):
+            return NotImplemented
+        return all(getattr(self, name) == getattr(other, name) for name in _STATE)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        rows = sum(sum(book.count("support")) for book in self._books.values())
+        return f"<LossAccumulator: {rows} rows of {self._classes or 'unknown'} classes>"
+
+    def result(self) -> Score:
+        """Figures of all rows so far.
+
+        Returns
+        -------
+        Score
+        """
+        if not self._books:
+            return empty_score(self._ignored, self._skipped, self._classes or 0)
+        return summarise(
+            [self._books[key] for key in sorted(self._books)],
+            self._cells,
+            top_k=self._options.top_k,
+            ignored=self._ignored,
+            skipped=self._skipped,
+            first_nan=self._first_nan,
+            worst=self._worst,
+            groups={value: self._groups[value].result() for value in sorted(self._groups, key=_group_order)},
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The whole state as plain values, for JSON.
+
+        Returns
+        -------
+        dict
+            `from_dict` makes the same accumulator of it, on any machine.
+        """
+        options = {name: getattr(self._options, name) for name in _Options.__dataclass_fields__}
+        return {
+            "format": _FORMAT,
+            "version": _VERSION,
+            "options": {**options, "top_k": list(self._options.top_k)},
+            **self._state(),
+        }
+
+    def _state(self) -> dict[str, Any]:
+        return {
+            "num_classes": self._classes,
+            "ignored": self._ignored,
+            "skipped": self._skipped,
+            "first_nan": None if self._first_nan is None else list(self._first_nan),
+            "seen": dict(sorted(self._seen.items())),
+            "worst": [
+                [one.source, one.row, one.label, one.predicted, one.loss.hex(), one.confidence.hex()]
+                for one in self._worst
+            ],
+            "plain": self._books[False].to_dict() if False in self._books else None,
+            "weighted": self._books[True].to_dict() if True in self._books else None,
+            "groups": [[value, self._groups[value]._state()] for value in sorted(self._groups, key=_group_order)],
+        }
+
+    @classmethod
+    def from_dict(cls, state: Mapping[str, Any]) -> LossAccumulator:
+        """Make an accumulator of what :meth:`to_dict` gave.
+
+        Parameters
+        ----------
+        state : dict
+            As JSON brings it back.
+
+        Raises
+        ------
+        ValueError
+            If it is no such state, or one of a version that this release does not know.
+
+        Examples
+        --------
+        >>> import json
+        >>> from xent_native import LossAccumulator
+        >>> part = LossAccumulator(from_logits=True)
+        >>> part.update([0, 1], [[2.0, 1.0], [0.5, 0.0]])
+        >>> LossAccumulator.from_dict(json.loads(json.dumps(part.to_dict()))) == part
+        True
+        """
+        if not isinstance(state, Mapping) or state.get("format") != _FORMAT:
+            raise ValueError(f"state must be what LossAccumulator.to_dict gave; got {_options.shown(state)}")
+        if state.get("version") != _VERSION:
+            raise ValueError(f"state must have version {_VERSION}; got {_options.shown(state.get('version'))}")
+        try:
+            new = cls(state["num_classes"], **state["options"])
+            new._restore(state, depth=0)
+        except (KeyError, TypeError, ValueError, OverflowError, MemoryError, AttributeError) as error:
+            raise ValueError(f"state is damaged: {type(error).__name__}: {error}") from error
+        return new
+
+    def _restore(self, state: Mapping[str, Any], depth: int) -> None:
+        self._ignored, self._skipped = (_whole(name, state[name], 0, 1 << 62) for name in ("ignored", "skipped"))
+        if state["first_nan"] is not None:
+            source, row = state["first_nan"]
+            self._first_nan = _text("source", source), _whole("row", row, 0, 1 << 62)
+        self._seen = {_text("source", name): _whole("rows", n, 0, 1 << 62) for name, n in state["seen"].items()}
+        for source, row, label, predicted, loss, confidence in state["worst"]:
+            self._worst.append(
+                WorstRow(
+                    _text("source", source), _whole("row", row, 0, 1 << 62),
+                    _whole("label", label, 0, (self._classes or 1) - 1),
+                    _whole("predicted", predicted, 0, (self._classes or 1) - 1),
+                    float.fromhex(loss), float.fromhex(confidence),
+                )
+            )  # fmt: skip
+        if len(self._worst) > self._options.worst:
+            raise ValueError(f"worst must hold at most {self._options.worst} rows; got {len(self._worst)}")
+        for weighted, name in ((False, "plain"), (True, "weighted")):
+            if state[name] is not None:
+                if self._classes is None:
+                    raise ValueError("num_classes must be known where rows are")
+                self._books[weighted] = self._book(weighted)
+                self._books[weighted].fill(state[name])
+        for value, group in state["groups"]:
+            if depth:
+                raise ValueError("groups must not have groups")
+            new = self._new(group["num_classes"] and _whole("num_classes", group["num_classes"], 1, (1 << 31) - 1))
+            new._restore(group, depth + 1)
+            self._groups[_group_value(value)] = new
+
+
+_STATE = ("_options", "_classes", "_books", "_ignored", "_skipped", "_first_nan", "_worst", "_seen", "_groups")
+_NEGATIVE = -2
+
+
+def _cells(bins: int) -> Cells:
+    if bins not in _CELLS:
+        _CELLS[bins] = Cells(bins)
+    return _CELLS[bins]
+
+
+_CELLS: dict[int, Cells] = {}
+
+
+def _whole(name: str, value: Any, least: int, most: int) -> int:
+    try:
+        number = _options.integer(value)
+    except (TypeError, OverflowError):
+        raise TypeError(f"{name} must be an integer; got {_options.shown(value)}") from None
+    if not least <= number <= most:
+        raise ValueError(f"{name} must lie in [{least}, {most}]; got {_options.shown(value)}")
+    return number
+
+
+def _ranks(value: Any) -> tuple[int, ...]:
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise TypeError(f"top_k must be a sequence of integers; got {_options.shown(value)}")
+    return tuple(sorted({_whole("top_k", k, 1, _MOST_RANKS) for k in value}))
+
+
+def _text(name: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a str; got {_options.shown(value)}")
+    return str(value)
+
+
+def _predictions(value: Any, classes: int | None, names: Names) -> np.ndarray:
+    try:
+        x, _ = _problem.prediction(value, names.predictions)
+    except TypeError as error:
+        if isinstance(value, np.ndarray) and type(value) is np.ndarray:
+            raise DataTypeError(str(error)) from None
+        raise
+    if x.ndim != 2:
+        raise DataError(f"{names.predictions} must have shape (rows, classes); got {x.shape}")
+    if x.shape[1] == 0 or x.shape[1] >= 1 << 31:
+        raise DataError(f"{names.predictions} must have from 1 to 2^31 - 1 classes; got shape {x.shape}")
+    if classes is not None and x.shape[1] != classes:
+        raise DataError(f"{names.predictions} must have {classes} classes; got shape {x.shape}")
+    if len(x) > _MOST_ROWS:
+        raise DataError(f"{names.predictions} must have at most {_MOST_ROWS} rows at a time; got {len(x)}")
+    return _problem.passable(x, 1)
+
+
+def _labels(value: Any, x: np.ndarray, names: Names) -> np.ndarray:
+    try:
+        label = _problem.integers(names.labels, value)
+    except TypeError as error:
+        if type(value) is np.ndarray:
+            raise DataTypeError(str(error)) from None
+        raise
+    if label.shape not in ((len(x),), (len(x), 1)):
+        raise DataError(
+            f"{names.labels} must have shape ({len(x)},), one for each row of {names.predictions}; got {label.shape}"
+        )
+    return np.ascontiguousarray(label.reshape(len(x)))
+
+
+def _weights(value: Any, rows: int, names: Names) -> np.ndarray | None:
+    if value is None:
+        return None
+    weight = _problem.as_array(names.weights, value)
+    if weight.shape not in ((rows,), (rows, 1)):
+        raise DataError(f"{names.weights} must have shape ({rows},), one for each row; got {weight.shape}")
+    weight = np.ascontiguousarray(weight.reshape(rows), np.float64)
+    wrong = ~((weight >= 0) & (weight < np.inf))
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise DataError(
+            f"{names.weights} must hold finite numbers of at least 0; got {weight[row]} at row {names.first + row}"
+        )
+    return weight
+
+
+def label_error(names: Names, row: int, value: int, classes: int, ignored: int | None) -> LabelError:
+    """What is said of a label that is no class."""
+    allowed = f"[0, {classes})"
+    if ignored is not None:
+        allowed += f" or equal ignore_class={ignored}"
+    return LabelError(f"{names.labels}: labels must lie in {allowed}; got {value} at row {names.first + row}")
+
+
+def negative_error(names: Names, row: int, value: Any) -> DataError:
+    """What is said of logits that are taken for probabilities: their score would mean nothing."""
+    return DataError(
+        f"{names.predictions}: row {names.first + row} holds {value}, which is no probability; "
+        "if these are logits, say so (from_logits=True, --from-logits)"
+    )
+
+
+def _members(groups: Any, rows: int) -> list[tuple[Any, np.ndarray]]:
+    """(value, the rows that have it) of each group."""
+    values = groups.tolist() if hasattr(groups, "tolist") else list(groups)
+    if len(values) != rows:
+        raise DataError(f"groups must have one value for each of the {rows} rows; got {len(values)}")
+    places: dict[Any, list[int]] = {}
+    for i, value in enumerate(values):
+        places.setdefault(_group_value(value), []).append(i)
+    return [(value, np.array(index)) for value, index in places.items()]
+
+
+def _group_value(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "backslashreplace")
+    if value is not None and not isinstance(value, str | int | bool):
+        raise TypeError(f"groups must hold str, int, bool or None; got {_options.shown(value)}")
+    return value
+
+
+def _group_order(value: Any) -> tuple[str, Any]:
+    return type(value).__name__, str(value) if value is None else value
