@@ -409,10 +409,10 @@ class LossAccumulator:
         -------
         Score
         """
-        if not self._books:
-            return empty_score(self._ignored, self._skipped, self._classes or 0)
+        if self._classes is None:
+            return empty_score(self._ignored, self._skipped)
         return summarise(
-            [self._books[key] for key in sorted(self._books)],
+            [self._books[key] for key in sorted(self._books)] or [self._book(False)],
             self._cells,
             top_k=self._options.top_k,
             ignored=self._ignored,

@@ -11,8 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .._data_errors import DataError
-from ._errors import DataTypeError
+from .._data_errors import DataError, DataTypeError
 from ._streams import Fault, Names
 
 __all__ = ["Selection", "check_types", "convert", "is_list", "is_text", "needed", "reading", "select"]
@@ -66,7 +65,9 @@ class Selection:
     @property
     def columns(self) -> list[str]:
         """All of them, each once."""
-        return list(dict.fromkeys((*self.predictions, *filter(None, (self.labels, self.weights, self.groups)))))
+        return list(
+            dict.fromkeys((*self.predictions, *filter(None, (self.labels, self.weights, self.groups))))
+        )
 
     @property
     def roles(self) -> tuple[str, ...]:
@@ -182,9 +183,7 @@ def check_types(name: str, schema: Any, selection: Selection) -> None:
         column = getattr(selection, role)
         if column and not good(schema.field(column).type):
             kind = schema.field(column).type
-            raise DataTypeError(
-                f"{name}: column {column!r}: {role} must be {_ROLE_WORDS[role]}; got {kind}"
-            )
+            raise DataTypeError(f"{name}: column {column!r}: {role} must be {_ROLE_WORDS[role]}; got {kind}")
 
 
 def _is_label(kind: Any) -> bool:
@@ -263,7 +262,9 @@ def _lists(array: Any, column: str, classes: int) -> tuple[np.ndarray, list[Faul
                 faults.append(
                     Fault(
                         wrong,
-                        lambda row: f"column {column!r} has {lengths[row]} values where others have {classes}",
+                        lambda row: (
+                            f"column {column!r} has {lengths[row]} values where others have {classes}"
+                        ),
                         "predictions",
                     )
                 )

@@ -97,7 +97,9 @@ class CsvTable(Table):
             arrays.append(array)
         return Part(part.first, needed(self.name).RecordBatch.from_arrays(arrays, names=selection.columns))
 
-    def _reader(self, path: str, types: dict[str, Any], columns: list[str] | None, bad: list[tuple[int, str]]) -> Any:
+    def _reader(
+        self, path: str, types: dict[str, Any], columns: list[str] | None, bad: list[tuple[int, str]]
+    ) -> Any:
         needed(path)
         from pyarrow import csv
 
@@ -111,7 +113,9 @@ class CsvTable(Table):
         with reading(path):
             return csv.open_csv(
                 path,
-                csv.ReadOptions(use_threads=False, block_size=_BLOCK),  # threads would lose count of the lines
+                csv.ReadOptions(
+                    use_threads=False, block_size=_BLOCK
+                ),  # threads would lose count of the lines
                 csv.ParseOptions(delimiter="\t" if tabs else ",", invalid_row_handler=invalid),
                 csv.ConvertOptions(column_types=types, include_columns=columns, null_values=_NULLS),
             )

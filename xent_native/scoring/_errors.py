@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-from .._data_errors import DataError, DataTypeError, LabelError
+from .._data_errors import DataError
 
-__all__ = ["DataError", "DataTypeError", "LabelError", "SkippedFileWarning", "StateError"]
+__all__ = ["SkippedFileWarning", "StateError"]
 
 
 class StateError(DataError):

@@ -13,10 +13,9 @@ from typing import Any
 import numpy as np
 
 from .. import _foreign, _options, _problem
-from .._data_errors import DataError
+from .._data_errors import DataError, DataTypeError
 from .._npy import NpyFile
 from ._csv import CsvTable
-from ._errors import DataTypeError
 from ._ipc import IpcTable
 from ._npz import NpzFile
 from ._parquet import ParquetTable
@@ -156,17 +155,19 @@ class _Opening:
 
     def _assign(self, role: str, value: Any, column: Any) -> None:
         """Note where a role comes from; a column without a file is of the predictions' file, or the labels'."""
-        if value is None:
+        if value is None and role != "predictions":
             path = self._file_with(role, column)
         elif isinstance(value, str | os.PathLike):
             path = os.fsdecode(value)
-            self._open(path, text=role in ("labels", "groups"))
+            self._open(path, text=self._may_be_text(role))
         else:
             if column is not None:
                 raise DataError(f"{role}: an array has no column {column!r}")
             name = "group_by" if role == "groups" else role
-            mixed = role == "groups" and isinstance(value, list | tuple)  # whose values NumPy would make alike
-            text = role == "groups" or role == "labels" and self.request.classes is not None
+            mixed = role == "groups" and isinstance(
+                value, list | tuple
+            )  # whose values NumPy would make alike
+            text = role == "groups" or (role == "labels" and self.request.classes is not None)
             source = _Array(name, np.array(value, dtype=object) if mixed else value, text=text)
             self.arrays[role] = source
             self.values[name] = source.array
@@ -177,6 +178,9 @@ class _Opening:
             self.arrays[role] = self.files[path]
         else:
             self.roles.setdefault(path, {})[role] = column
+
+    def _may_be_text(self, role: str) -> bool:
+        return role == "groups" or (role == "labels" and self.request.classes is not None)
 
     def _file_with(self, role: str, column: Any) -> str:
         tables = {path: file for path, file in self.files.items() if not isinstance(file, NpyFile)}
@@ -210,7 +214,7 @@ class _Opening:
             file = self.files[path]
             if isinstance(file, NpzFile):
                 for role, member in self._members(file, roles).items():
-                    self.arrays[role] = file.array(member, text=role in ("labels", "groups"))
+                    self.arrays[role] = file.array(member, text=self._may_be_text(role))
                     self.stack.callback(getattr(self.arrays[role], "close", lambda: None))
             else:
                 selections[path] = selection = file.select(roles, self.request.classes)
@@ -265,7 +269,9 @@ def _format(path: str) -> tuple[str, list[str]]:
         return _folder(path)
     ending = _ending(path)
     if ending is None:
-        with open(path, "rb", opener=lambda p, flags: os.open(p, flags | getattr(os, "O_NONBLOCK", 0))) as file:
+        with open(
+            path, "rb", opener=lambda p, flags: os.open(p, flags | getattr(os, "O_NONBLOCK", 0))
+        ) as file:
             ending = _MAGIC.get(file.read(4) or b"", ".npy")
     elif ending != ".npy":
         os.stat(path)  # pyarrow's errors do not all name the file
@@ -288,7 +294,9 @@ def _folder(path: str) -> tuple[str, list[str]]:
     kinds = {_TABLES[str(_ending(one))] for one in tables}
     if len(kinds) > 1 or len(tables) < len(found):
         odd = next(one for one in found if _ending(one) not in _TABLES or len(kinds) > 1)
-        raise DataError(f"{path}: the files in a folder must be of one format; there is {os.path.basename(odd)}")
+        raise DataError(
+            f"{path}: the files in a folder must be of one format; there is {os.path.basename(odd)}"
+        )
     return str(_ending(tables[0])), tables
 
 
@@ -314,7 +322,7 @@ def _check_column(role: str, y: Any, x: Stream, names: Names | None) -> None:
         "weights": ("fiu", "numbers"),
         "groups": ("iubUO", "integers, strings or booleans"),
     }[role]
-    if y.dtype.kind not in kinds or y.dtype.itemsize > 8 and y.dtype.kind == "f":
+    if y.dtype.kind not in kinds or (y.dtype.itemsize > 8 and y.dtype.kind == "f"):
         raise DataTypeError(f"{y.name}: {role} must be {words}; got dtype {y.dtype}")
     rows = y.shape[0] if x.rows is None and y.shape else x.rows
     if y.shape not in ((rows,), (rows, 1)):

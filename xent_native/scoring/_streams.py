@@ -34,7 +34,9 @@ class Fault:
     """Rows that cannot be scored, and why."""
 
     rows: np.ndarray  # their places in the block or chunk, ascending
-    describe: Callable[[int], str]  # what is wrong with one of them, by its place; the error adds file and row
+    describe: Callable[
+        [int], str
+    ]  # what is wrong with one of them, by its place; the error adds file and row
     role: str
 
     def shifted(self, by: int) -> Fault:
@@ -110,9 +112,7 @@ class Names:
         if not len(bad):
             return ()
         some = ", ".join(map(repr, self.names[:5])) + (", ..." if len(self.names) > 5 else "")
-        return (
-            Fault(bad, lambda row: f"label {_options.shown(shown(row))} is no class ({some})", "labels"),
-        )
+        return (Fault(bad, lambda row: f"label {_options.shown(shown(row))} is no class ({some})", "labels"),)
 
 
 class ArrayStream:

@@ -124,10 +124,14 @@ class Table(ABC):
         for path in self.paths:
             with reading(path):
                 for part in self.parts(path, Selection(predictions=(column,)), 0, 64):
-                    lengths = part.batch.column(0).drop_null().value_lengths() if isinstance(part, Part) else ()
+                    lengths = (
+                        part.batch.column(0).drop_null().value_lengths() if isinstance(part, Part) else ()
+                    )
                     if len(lengths):
                         return int(lengths[0].as_py())
-        raise DataError(f"{self.name}: column {column!r} has no row that would say how many classes there are")
+        raise DataError(
+            f"{self.name}: column {column!r} has no row that would say how many classes there are"
+        )
 
 
 class TableStream:
@@ -137,6 +141,7 @@ class TableStream:
 
     def __init__(self, table: Table, selection: Selection, names: Names | None, classes: int) -> None:
         self.name, self.rows, self.roles = table.name, table.rows, selection.roles
+        self.paths = table.paths
         self._table, self._selection, self._names, self._classes = table, selection, names, classes
         self._skip, self._step = 0, 1
         self._parts: Iterator[tuple[str, Part | Lost]] | None = None
