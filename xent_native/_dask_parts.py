@@ -7,7 +7,7 @@ import functools
 import glob
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,10 +23,10 @@ _CALLED = {"labels": "labels", "weights": "weights", "groups": "group_by"}  # by
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """Tasks that give an accumulator each, and the collections that they take blocks of."""
+    """Tasks that give an accumulator each, and the graph with the blocks that they take."""
 
     tasks: list[Any]
-    collections: list[Any]
+    blocks: Mapping[Any, Any]
 
 
 def found(
@@ -75,13 +75,22 @@ def _of_array(x: Any, roles: dict[str, Any], options: dict[str, Any]) -> Parts:
     if not math.isnan(x.shape[1]):
         options = {"num_classes": x.shape[1], **options}
     present = [role for role in _ROLES if roles[role] is not None]
-    arrays = needed().optimize(x, *(_aligned(_CALLED[role], roles[role], x) for role in present))
+    arrays = [x, *(_aligned(_CALLED[role], roles[role], x) for role in present)]
     blocks = [_keys(array) for array in arrays]
     run = functools.partial(_score_blocks, options, present)
     tasks = [
         (run, place, *(keys[place.partition] for keys in blocks)) for place in _places(x.chunks[0])
     ]
-    return Parts(tasks, list(arrays))
+    return Parts(tasks, _graph(arrays, blocks))
+
+
+def _graph(arrays: Sequence[Any], keys: Sequence[Any]) -> Mapping[Any, Any]:
+    """The graphs of all arrays, optimized together: what they share is computed once."""
+    from dask.highlevelgraph import HighLevelGraph
+
+    whole = HighLevelGraph.merge(*(array.__dask_graph__() for array in arrays))
+    graph: Mapping[Any, Any] = arrays[0].__dask_optimize__(whole, [key for some in keys for key in some])
+    return graph
 
 
 def _keys(collection: Any) -> list[Any]:
@@ -190,12 +199,13 @@ def _of_frame(frame: Any, wanted: _Columns, options: dict[str, Any]) -> Parts:
             frame = frame[list(dict.fromkeys([*listed, *others]))]
     (frame,) = needed().optimize(frame)
     run = functools.partial(_score_frame, options, wanted)
-    return Parts([(run, i, key) for i, key in enumerate(_keys(frame))], [frame])
+    return Parts([(run, i, key) for i, key in enumerate(_keys(frame))], frame.__dask_graph__())
 
 
 def _score_frame(options: dict[str, Any], wanted: _Columns, partition: int, frame: Any) -> LossAccumulator:
     """The task: one accumulator of one partition, whose columns go through Arrow as those of files do."""
-    from .scoring import _arrow
+    from .scoring import _arrow, _rows
+    from .scoring._streams import Block, Chunk
 
     part = LossAccumulator(**options)
     if not len(frame):  # whose columns need not have a type
@@ -206,13 +216,14 @@ def _score_frame(options: dict[str, Any], wanted: _Columns, partition: int, fram
         batch = pa.RecordBatch.from_pandas(frame, preserve_index=False)
     selection = _arrow.select(name, batch.schema, wanted.named())
     _arrow.check_types(name, batch.schema, selection)
-    names, count = _class_names(wanted, selection), len(selection.predictions)
-    if count == 1 and _arrow.is_list(batch.column(selection.predictions[0]).type):
+    count = len(selection.predictions)
+    if count == 1 and _arrow.is_list(batch.schema.field(selection.predictions[0]).type):
         lengths = batch.column(selection.predictions[0]).drop_null().value_lengths()
         count = options.get("num_classes") or (lengths[0].as_py() if len(lengths) else 1)
-    columns, faults = _arrow.convert(batch, selection, names, count)
-    _refuse(name, 0, faults)
-    _update(part, columns, name, 0, _file_names(name, 0))
+    columns, faults = _arrow.convert(batch, selection, _class_names(wanted, selection), count)
+    block = Block(name, 0, len(frame), columns, faults)
+    pieces = {role: [(0, block)] for role in selection.roles}
+    _rows.add(part, Chunk(block.rows, columns, pieces, faults), _kept(options, count), skip=False)
     return part
 
 
@@ -223,16 +234,9 @@ def _class_names(wanted: _Columns, selection: Any) -> Any:
     return None if known is None else Names(known)
 
 
-def _refuse(name: str, first: int, faults: Sequence[Any]) -> None:
-    """DataError for the first row that cannot be scored."""
-    bad = [(int(fault.rows[0]), fault) for fault in faults if len(fault.rows)]
-    if bad:
-        row, fault = min(bad, key=lambda one: one[0])
-        raise DataError(f"{name}: row {first + row}: {fault.describe(row)}")
-
-
-def _file_names(name: str, first: int) -> ArrayNames:
-    return ArrayNames(name, name, name, first)
+def _kept(options: dict[str, Any], classes: int) -> dict[str, Any]:
+    """What the scorer asks to know of the accumulator."""
+    return {"from_logits": False, "ignore_class": None, **options, "classes": classes}
 
 
 def _paths(value: Any) -> list[str] | None:
@@ -261,7 +265,7 @@ def _of_files(paths: list[str], wanted: _Columns, options: dict[str, Any]) -> Pa
         run = functools.partial(_score_rows, options, wanted, kind)
         for file in files:
             tasks += [(run, file, first, rows) for first, rows in _row_groups(kind, file)]
-    return Parts(tasks, [])
+    return Parts(tasks, {})
 
 
 def _row_groups(kind: str, path: str) -> list[tuple[int, int | None]]:
@@ -280,26 +284,44 @@ def _score_rows(
     options: dict[str, Any], wanted: _Columns, kind: str, path: str, first: int, rows: int | None
 ) -> LossAccumulator:
     """The task: one accumulator of some rows of a file, read in chunks as on a single machine."""
-    from .scoring import _open
+    from .scoring import _open, _rows
+    from .scoring._streams import chunks
     from .scoring._tables import TableStream
 
     table = _open._TABLES[kind]([path])
     selection = table.select(wanted.named(), wanted.classes)
-    part = LossAccumulator(**options)
     if rows == 0:
-        return part
+        return LossAccumulator(**options)
     count = table.classes(selection)
+    part = LossAccumulator(count, **options)
     stream = TableStream(table, selection, _class_names(wanted, selection), count)
     stream.skip(first)
-    step = _open.chunk_rows(None, count * 8)
-    left: float = math.inf if rows is None else rows
+    head = _Head(stream, math.inf if rows is None else rows)
     try:
-        while left > 0 and (block := stream.read(int(min(step, left)))) is not None:
-            _refuse(block.name, block.first, block.faults)
-            _update(part, block.columns, block.name, block.first, _file_names(block.name, block.first))
-            left -= block.rows
+        for chunk in chunks(head, [], _open.chunk_rows(None, count * 8)):
+            _rows.add(part, chunk, _kept(options, count), skip=False)
     finally:
         stream.close()
-    if rows is not None and left:
-        raise DataError(f"{path}: ended {left:.0f} rows early while it was read; is it being written?")
     return part
+
+
+class _Head:
+    """The first rows of a stream."""
+
+    def __init__(self, stream: Any, rows: float) -> None:
+        self.name, self.roles, self.waits, self.rows = stream.name, stream.roles, stream.waits, None
+        self._stream, self._left = stream, rows
+
+    def read(self, most: int) -> Any:
+        """Return some rows, or None when as many have been read."""
+        block = self._stream.read(int(min(most, self._left))) if self._left > 0 else None
+        self._left -= block.rows if block is not None else 0
+        return block
+
+    def skip(self, rows: int) -> None:
+        """Leave rows out."""
+        self._stream.skip(rows)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._stream.close()

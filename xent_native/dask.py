@@ -172,6 +172,7 @@ def _tree(parts: _dask_parts.Parts) -> Any:
     """
     from dask.delayed import Delayed
     from dask.highlevelgraph import HighLevelGraph
+    from dask.utils import ensure_dict
 
     token = uuid.uuid4().hex
     graph: dict[Any, Any] = {(f"score-rows-{token}", i): task for i, task in enumerate(parts.tasks)}
@@ -183,7 +184,8 @@ def _tree(parts: _dask_parts.Parts) -> Any:
         graph.update((key, (_merged, group)) for key, group in zip(keys, groups, strict=True))
     name = f"scores-{token}"
     graph[name] = (_merged, keys)
-    return Delayed(name, HighLevelGraph.from_collections(name, graph, dependencies=parts.collections))
+    layers = {f"blocks-{token}": ensure_dict(parts.blocks), name: graph}
+    return Delayed(name, HighLevelGraph(layers, {name: {f"blocks-{token}"}, f"blocks-{token}": set()}))
 
 
 def _merged(parts: Sequence[LossAccumulator]) -> LossAccumulator:
