@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from . import _options
-from .accumulate import DataError, LossAccumulator
+from ._data_errors import DataError
+from .accumulate import LossAccumulator
 from .accumulate import Names as ArrayNames
 
 _ROLES = ("labels", "weights", "groups")
@@ -30,7 +31,11 @@ class Parts:
 
 
 def found(
-    predictions: Any, roles: dict[str, Any], columns: Any, classes: Sequence[str] | None, options: dict[str, Any]
+    predictions: Any,
+    roles: dict[str, Any],
+    columns: Any,
+    classes: Sequence[str] | None,
+    options: dict[str, Any],
 ) -> Parts:
     """The parts of whatever `predictions` are; TypeError if they are nothing of the kind."""
     dask = needed()
@@ -48,7 +53,9 @@ def found(
     wanted = _Columns({"predictions": columns, **roles}, classes)
     for role in _ROLES:
         if not isinstance(roles[role], str | None):
-            raise TypeError(f"{_CALLED[role]} must be the name of a column; got {_options.shown(roles[role])}")
+            raise TypeError(
+                f"{_CALLED[role]} must be the name of a column; got {_options.shown(roles[role])}"
+            )
     return _of_frame(predictions, wanted, options) if paths is None else _of_files(paths, wanted, options)
 
 
@@ -78,9 +85,7 @@ def _of_array(x: Any, roles: dict[str, Any], options: dict[str, Any]) -> Parts:
     arrays = [x, *(_aligned(_CALLED[role], roles[role], x) for role in present)]
     blocks = [_keys(array) for array in arrays]
     run = functools.partial(_score_blocks, options, present)
-    tasks = [
-        (run, place, *(keys[place.partition] for keys in blocks)) for place in _places(x.chunks[0])
-    ]
+    tasks = [(run, place, *(keys[place.partition] for keys in blocks)) for place in _places(x.chunks[0])]
     return Parts(tasks, _graph(arrays, blocks))
 
 
@@ -108,13 +113,17 @@ def _aligned(name: str, column: Any, x: Any) -> Any:
         column = column.to_dask_array()
     elif not isinstance(column, array.Array):
         if unknown:
-            raise DataError(f"{name} must be a dask array, as the chunks of the predictions have unknown lengths")
+            raise DataError(
+                f"{name} must be a dask array, as the chunks of the predictions have unknown lengths"
+            )
         column = array.from_array(np.asarray(column), chunks=-1)
     if column.ndim == 2 and column.shape[1] == 1:
         column = column[:, 0]
     here = column.shape == (x.shape[0],) or (column.ndim == 1 and math.isnan(x.shape[0] + column.shape[0]))
     if not here:
-        raise DataError(f"{name} must have shape ({x.shape[0]},), one for each row of predictions; got {column.shape}")
+        raise DataError(
+            f"{name} must have shape ({x.shape[0]},), one for each row of predictions; got {column.shape}"
+        )
     if not math.isnan(x.shape[0] + column.shape[0]):
         return column.rechunk((rows,))
     if column.numblocks[0] != x.numblocks[0]:
@@ -149,7 +158,9 @@ def _places(chunks: Sequence[float]) -> list[_Place]:
     return [_Place(i, first) for i, first in enumerate(np.cumsum([0, *chunks[:-1]]).tolist())]
 
 
-def _score_blocks(options: dict[str, Any], roles: Sequence[str], place: _Place, *blocks: Any) -> LossAccumulator:
+def _score_blocks(
+    options: dict[str, Any], roles: Sequence[str], place: _Place, *blocks: Any
+) -> LossAccumulator:
     """The task: one accumulator of one partition."""
     columns = dict(zip(("predictions", *roles), blocks, strict=True))
     part = LossAccumulator(**options)
@@ -157,9 +168,17 @@ def _score_blocks(options: dict[str, Any], roles: Sequence[str], place: _Place, 
     return part
 
 
-def _update(part: LossAccumulator, columns: dict[str, Any], source: str, first: int, names: ArrayNames) -> None:
+def _update(
+    part: LossAccumulator, columns: dict[str, Any], source: str, first: int, names: ArrayNames
+) -> None:
     part._update(
-        columns["labels"], columns["predictions"], columns.get("weights"), columns.get("groups"), source, first, names
+        columns["labels"],
+        columns["predictions"],
+        columns.get("weights"),
+        columns.get("groups"),
+        source,
+        first,
+        names,
     )
 
 
@@ -246,7 +265,11 @@ def _paths(value: Any) -> list[str] | None:
         return None
     paths: list[str] = []
     for one in map(os.fsdecode, values):
-        matches = sorted(glob.glob(one, recursive=True)) if glob.has_magic(one) and not os.path.exists(one) else [one]
+        matches = (
+            sorted(glob.glob(one, recursive=True))
+            if glob.has_magic(one) and not os.path.exists(one)
+            else [one]
+        )
         if not matches:
             raise FileNotFoundError(f"predictions: no file fits {one}")
         paths += matches
@@ -261,7 +284,9 @@ def _of_files(paths: list[str], wanted: _Columns, options: dict[str, Any]) -> Pa
     for path in paths:
         kind, files = _open._format(path)
         if kind not in _open._TABLES:
-            raise DataError(f"{path}: must be Parquet, Arrow or CSV; others are scored by xent_native.scoring.score")
+            raise DataError(
+                f"{path}: must be Parquet, Arrow or CSV; others are scored by xent_native.scoring.score"
+            )
         run = functools.partial(_score_rows, options, wanted, kind)
         for file in files:
             tasks += [(run, file, first, rows) for first, rows in _row_groups(kind, file)]
@@ -309,7 +334,8 @@ class _Head:
     """The first rows of a stream."""
 
     def __init__(self, stream: Any, rows: float) -> None:
-        self.name, self.roles, self.waits, self.rows = stream.name, stream.roles, stream.waits, None
+        self.name, self.roles, self.waits = stream.name, stream.roles, stream.waits
+        self.rows: int | None = None
         self._stream, self._left = stream, rows
 
     def read(self, most: int) -> Any:

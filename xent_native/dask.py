@@ -65,8 +65,8 @@ def score(
         ``*`` stands for any letters. By default the one column of lists, or else all columns of floats that have no
         other role.
     classes : sequence of str, optional
-        For dataframes and files, the names of the classes, if labels are names. By default those of the columns, without
-        what a pattern has around its ``*``.
+        For dataframes and files, the names of the classes, if labels are names. By default those of the columns,
+        without what a pattern has around its ``*``.
     from_logits, ignore_class, top_k, bins, worst, max_confusion, classwise
         As in :class:`xent_native.LossAccumulator`.
     n_threads : int, default 1
@@ -92,9 +92,11 @@ def score(
 
     Notes
     -----
-    `Score.worst` numbers rows from the start of the array if the lengths of its chunks are known, and of each file, whose
-    name is the `source`. In dataframes, and in arrays with chunks of unknown length, the `source` is ``"partition 3"`` and
-    `row` counts within it.
+    `Score.worst` numbers rows from the start of the array if the lengths of its chunks are known, and of each file,
+    whose name is the `source`. In dataframes, and in arrays with chunks of unknown length, the `source` is
+    ``"partition 3"`` and `row` counts within it.
+
+    Dask makes strings of a dataframe's lists unless pandas has them as Arrow's (``pd.ArrowDtype``).
 
     Examples
     --------
