@@ -10,7 +10,7 @@ from typing import Any
 from ..accumulate import CalibrationBin, Score
 from ._figures import filled, loss_bars, wilson
 from ._markup import Markup, element, name
-from ._numbers import count, number, percent, plural, short_count
+from ._numbers import count, number, percent, plural, power_of_ten, short_count
 
 _WIDTH = 420.0  # of the drawing: about that of a phone's screen, so that letters keep their size there
 _LEFT, _RIGHT, _TOP = 58.0, 18.0, 10.0
@@ -58,7 +58,7 @@ def reliability(score: Score, before: Score | None, counted: bool) -> Markup:
         )
         for b in known
     ]
-    drawn += _strip(score.calibration.equal_width, x, strip_top, strip)
+    drawn += _strip(score.calibration.equal_width, x, strip_top, strip, "rows" if counted else "weight")
     drawn.append(_text(x(0.5), height - 4, "confidence: probability of the predicted class", "middle"))
     drawn.append(_text(11, y(0.5), "accuracy", "middle", transform=f"rotate(-90 11 {y(0.5):.1f})"))
     return _chart("Reliability diagram", _reliability_text(score), height, drawn)
@@ -76,12 +76,16 @@ def _frame(x: Callable[[float], float], y: Callable[[float], float]) -> list[Mar
 
 
 def _strip(
-    bins: Sequence[CalibrationBin], x: Callable[[float], float], top: float, height: float
+    bins: Sequence[CalibrationBin],
+    x: Callable[[float], float],
+    top: float,
+    height: float,
+    unit: str,
 ) -> list[Markup]:
-    """Bars with the rows of each bin, under the diagram and on its axis."""
+    """Bars with the weight of each bin, under the diagram and on its axis."""
     most = max((b.weight for b in bins), default=0.0)
     base = top + height
-    drawn = [_line(x(0), base, x(1), base, "axis"), _text(x(0) - 6, base - 20, "rows", "end")]
+    drawn = [_line(x(0), base, x(1), base, "axis"), _text(x(0) - 6, base - 20, unit, "end")]
     for b in bins:
         left, right = x(max(0.0, b.low)), x(min(1.0, b.high))
         bar = (height - 14) * b.weight / most if most else 0.0
@@ -180,7 +184,7 @@ def _decades(low: float, high: float, x: Callable[[float], float], base: float) 
 
 
 def _power(power: int) -> str:
-    return number(10.0**power, max(0, -power)) if -4 <= power <= 4 else number(10.0**power)[4:].strip(" ×")
+    return number(10.0**power, max(0, -power)) if -4 <= power <= 4 else power_of_ten(power)
 
 
 def _marks(

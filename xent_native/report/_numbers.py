@@ -9,10 +9,10 @@ _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _DIGITS = 4  # significant ones, where no error says how many mean something
 
 
-def decimals_for(error: float, most: int = 8) -> int:
-    """How many decimals give a standard error two digits: more of them say nothing about the figure."""
+def decimals_for(error: float, most: int = 8) -> int | None:
+    """How many decimals give a standard error two digits: more say nothing about the figure. None without an error."""
     if not (math.isfinite(error) and error > 0):
-        return _DIGITS
+        return None
     return min(most, max(0, 1 - math.floor(math.log10(error))))
 
 
@@ -31,11 +31,20 @@ def number(value: float, decimals: int | None = None) -> str:
         return sign + "∞"
     if size and (size < 1e-4 or size >= 1e15) and (decimals is None or float(f"{size:.{decimals}f}") == 0):
         mantissa, exponent = f"{size:.{_DIGITS - 1}e}".split("e")
-        return f"{sign}{mantissa} × 10{str(int(exponent)).translate(_SUPERSCRIPT)}"
+        return f"{sign}{mantissa} × {power_of_ten(int(exponent))}"
     if decimals is None:
         decimals = max(0, _DIGITS - 1 - (math.floor(math.log10(size)) if size else _DIGITS - 1))
     text = f"{size:,.{decimals}f}"
     return text if text.strip("0.,") == "" else sign + text
+
+
+def power_of_ten(exponent: int) -> str:
+    """A power of ten with its exponent raised.
+
+    >>> power_of_ten(-7)
+    '10⁻⁷'
+    """
+    return f"10{str(exponent).translate(_SUPERSCRIPT)}"
 
 
 def percent(share: float, decimals: int = 2) -> str:
