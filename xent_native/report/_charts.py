@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+import unicodedata
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,7 +14,7 @@ from ._markup import Markup, element, name
 from ._numbers import count, number, percent, plural, power_of_ten, short_count
 
 _WIDTH = 420.0  # of the drawing: about that of a phone's screen, so that letters keep their size there
-_LEFT, _RIGHT, _TOP = 58.0, 18.0, 10.0
+_LEFT, _RIGHT, _TOP = 58.0, 24.0, 10.0
 _MOST_LABELLED = 16  # bins with a number over each bar; more would run into each other
 _MOST_WRITTEN = 12  # classes of a confusion matrix with a number in each cell
 _QUARTERS = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -174,6 +175,8 @@ def _share_axis(most: float, top: float, base: float) -> list[Markup]:
 def _decades(low: float, high: float, x: Callable[[float], float], base: float) -> list[Markup]:
     first, last = math.ceil(math.log10(low) - 1e-9), math.floor(math.log10(high) + 1e-9)
     step = max(1, -(-(last - first + 1) // 7))
+    if last <= first:  # a range too short for powers of ten
+        return [_text(x(end), base + 16, number(end), "middle") for end in (low, high)]
     drawn = []
     for power in range(first, last + 1):
         at = x(10.0**power)
@@ -227,13 +230,16 @@ def confusion(score: Score, label: Callable[[int], str]) -> Markup:
         ),
     ]
     every = max(1, math.ceil(14 / cell))
-    room = 7 if cell >= 46 else max(2, int(cell / 6))  # letters of a name over a column
     drawn.append(element("rect", class_="cell", x=left, y=top, width=cell * n, height=cell * n))
     for i, row in enumerate(matrix):
         total = math.fsum(row)
         if i % every == 0:
-            drawn.append(_text(left - 6, top + cell * (i + 0.5) + 4, _short(label(i), 7), "end", "small"))
-            drawn.append(_text(left + cell * (i + 0.5), top - 6, _short(label(i), room), "middle", "small"))
+            drawn.append(
+                _text(left - 6, top + cell * (i + 0.5) + 4, _short(label(i), left - 20), "end", "small")
+            )
+            drawn.append(
+                _text(left + cell * (i + 0.5), top - 6, _short(label(i), cell * every), "middle", "small")
+            )
         for j, weight in enumerate(row):
             if weight > 0:
                 text = (
@@ -256,8 +262,15 @@ def _cell(x: float, y: float, size: float, weight: float, share: float, n: int) 
     return drawn
 
 
-def _short(text: str, most: int) -> str:
-    return text if len(text) <= most else text[: most - 1] + "…"
+def _short(text: str, room: float) -> str:
+    """As much of a name as has room, by how wide its letters are in most fonts."""
+    width = 0.0
+    for i, letter in enumerate(text):
+        wide = letter in "mwMW@%" or unicodedata.east_asian_width(letter) in "WF" or ord(letter) > 0xFFFF
+        width += 11.0 if wide else 8.0 if letter.isupper() else 6.5
+        if width > room:
+            return text[: max(1, i - 1)] + "…"
+    return text
 
 
 def _confusion_text(score: Score, label: Callable[[int], str]) -> str:

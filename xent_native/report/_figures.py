@@ -59,7 +59,7 @@ def wilson(share: float, rows: int) -> tuple[float, float]:
     z2 = Z * Z / rows
     middle = (share + z2 / 2) / (1 + z2)
     half = Z * math.sqrt(share * (1 - share) / rows + z2 / (4 * rows)) / (1 + z2)
-    return max(0.0, middle - half), min(1.0, middle + half)
+    return (middle - half if share > 0 else 0.0), (middle + half if share < 1 else 1.0)
 
 
 def filled(bins: Sequence[CalibrationBin]) -> list[CalibrationBin]:

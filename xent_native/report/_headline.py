@@ -74,7 +74,9 @@ def headline(score: Score) -> Markup:
         _card("Brier score", number(score.brier), "0 is perfect, 2 is the worst"),
     ]
     cards += [
-        _card(f"Top-{k} accuracy", *_share(score, share)) for k, share in sorted(score.top_k.items()) if 1 < k < score.classes
+        _card(f"Top-{k} accuracy", *_share(score, share))
+        for k, share in sorted(score.top_k.items())
+        if 1 < k < score.classes
     ]
     return element("dl", cards, class_="cards")
 
@@ -132,7 +134,7 @@ def _leaning(score: Score) -> str | None:
 
 def comparison(before: Score, after: Score) -> Markup:
     """Figures before and after calibration by a temperature."""
-    loss_digits = max((decimals_for(s.standard_error) or 4 for s in (before, after)))
+    loss_digits = max(decimals_for(s.standard_error) or 4 for s in (before, after))
     lines: list[tuple[str, float, float, Callable[[float], str]]] = [
         ("Log loss in nats", before.mean_loss, after.mean_loss, lambda v: number(v, loss_digits)),
         ("Perplexity", before.perplexity, after.perplexity, lambda v: number(v, loss_digits)),

@@ -8,7 +8,7 @@ import unicodedata
 from collections.abc import Iterable
 from typing import Any
 
-_LONGEST = 200  # characters of a name that a page shows: names from data may have any length
+_LONGEST = 120  # characters of a name that a page shows: names from data may have any length
 _VOID = frozenset({"meta", "br", "rect", "line", "path", "circle"})
 
 # Characters that turn the direction of the text around them: a name could make its neighbours read otherwise.

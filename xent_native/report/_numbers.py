@@ -9,7 +9,7 @@ _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _DIGITS = 4  # significant ones, where no error says how many mean something
 
 
-def decimals_for(error: float, most: int = 8) -> int | None:
+def decimals_for(error: float, most: int = 6) -> int | None:
     """How many decimals give a standard error two digits: more say nothing about the figure. None without an error."""
     if not (math.isfinite(error) and error > 0):
         return None

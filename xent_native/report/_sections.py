@@ -17,6 +17,7 @@ from ._tables import cell, folded, named, optional, paragraph, section, table
 MOST_CLASSES = 200  # rows of the table: a page with thousands of them is no pleasure, nor quick
 MOST_GROUPS = 200
 _MOST_MISTAKES = 10
+_WORDS = {"Source": "word", "Label": "word", "Predicted": "word"}
 
 Label = Callable[[int], str]
 
@@ -154,7 +155,7 @@ def confusion(score: Score, label: Label) -> Markup | None:
             element(
                 "div",
                 element("h3", "Most frequent mistakes"),
-                table("Most frequent mistakes", heads, rows, words=heads[:2]),
+                table("Most frequent mistakes", heads, rows, kinds=_WORDS),
             )
             if rows
             else paragraph("There are no mistakes."),
@@ -176,16 +177,13 @@ def groups(score: Score) -> Markup | None:
         digits = decimals_for(g.standard_error)
         low, high = g.interval
         half = Z * g.standard_error
-        shown = (
-            f"{number(g.mean_loss, digits)} ± {number(half, digits)}"
-            if math.isfinite(half)
-            else number(g.mean_loss)
-        )
+        error = element("small", f"±\u00a0{number(half, digits)}") if math.isfinite(half) else None
+        loss = [number(g.mean_loss, digits), " ", error]
         rows.append(
             [
                 named(str(value), value),
                 cell(count(g.rows), g.rows),
-                cell(shown, g.mean_loss),
+                cell(loss, g.mean_loss, "wrap"),
                 cell(_charts.interval_bar(low, g.mean_loss, high, least, most), g.mean_loss, "plot"),
                 cell(percent(g.accuracy), g.accuracy),
                 cell(percent(g.calibration.expected_error), g.calibration.expected_error),
@@ -202,6 +200,7 @@ def groups(score: Score) -> Markup | None:
             "Groups",
             ["Group", "Rows", "Mean loss", "95 % interval", "Accuracy", "Calibration error"],
             rows,
+            kinds={"95 % interval": "plot"},
             sortable=True,
         ),
     )
@@ -236,7 +235,7 @@ def worst(score: Score, label: Label) -> Markup | None:
             origin,
             kind="hint",
         ),
-        table("Worst rows", heads, rows, words=(["Source"] if sources else []) + ["Label", "Predicted"]),
+        table("Worst rows", heads, rows, kinds=_WORDS),
     )
 
 

@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from ._markup import Markup, data, element, name
@@ -32,14 +33,15 @@ def table(
     rows: Iterable[Sequence[Any]],
     *,
     sortable: bool = False,
-    words: Sequence[str] = (),
+    kinds: Mapping[str, str] = MappingProxyType({}),
 ) -> Markup:
-    """A table whose first column names its rows; it scrolls in itself where a screen is too narrow for it."""
-    head = element(
-        "tr", [element("th", text, scope="col", class_="word" if text in words else None) for text in heads]
-    )
+    """A table whose first column names its rows; it scrolls in itself where a screen is too narrow for it.
+
+    `kinds` are classes of the style sheet by a column's head: "word" for text, "plot" for what a phone leaves out.
+    """
+    head = element("tr", [element("th", text, scope="col", class_=kinds.get(text)) for text in heads])
     body = [
-        element("tr", [_as_cell(c, i == 0, heads[i] in words) for i, c in enumerate(row)]) for row in rows
+        element("tr", [_as_cell(c, i == 0, kinds.get(heads[i])) for i, c in enumerate(row)]) for row in rows
     ]
     made = element(
         "table",
@@ -51,10 +53,9 @@ def table(
     return element("div", made, class_="table", role="region", aria_label=title, tabindex="0")
 
 
-def _as_cell(content: Any, first: bool, word: bool) -> Markup:
+def _as_cell(content: Any, first: bool, kind: str | None) -> Markup:
     if isinstance(content, Markup) and content.startswith(("<td", "<th")):
         return content
-    kind = "word" if word else None
     return element("th", content, scope="row", class_=kind) if first else element("td", content, class_=kind)
 
 
