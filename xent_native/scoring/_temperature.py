@@ -28,7 +28,9 @@ _LONGEST_STEP = 8.0  # most that one step multiplies or divides by: Newton's own
 _CLOSE = (
     1e-9  # relative step after which another would change nothing: the error of Newton's steps is its square
 )
+_PATIENCE = 5  # passes after which steps that are short, as far from the least loss on steep sides, are made longer
 _MOST_PASSES = 100
+_NOWHERE = "no temperature has the least loss: it falls as T grows, as the logits say less than nothing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +163,7 @@ class _Fit:
         self._request, self._options, self._n_threads = request, options, n_threads
         self._chunk_rows, self._progress = chunk_rows, progress
         self.passes = 0
+        self._is_contradicted = False  # by a row whose loss grows for ever as T goes to 0
 
     def score(self, temperature: float | None) -> Score:
         """Score the predictions, or their logits divided by a temperature."""
@@ -195,6 +198,11 @@ class _Fit:
         first, second, weight = (float(one) for one in sums)
         if not weight:
             raise DataError("there are no rows whose loss a temperature could change")
+        if not self._is_contradicted:
+            raise DataError(
+                "no temperature has the least loss: in every row the label has the largest logit, so that the loss "
+                "falls, or stays the same, as T goes to 0"
+            )
         return first / weight, second / weight
 
     def _walk(self, take: Any) -> None:
@@ -223,27 +231,36 @@ class _Fit:
             y = labels[part].astype(np.int64)
             x, y = (x, y) if len(rows) == len(x) else (x[rows], y[rows])
             w = np.ones(len(y)) if weights is None else weights[part].astype(np.float64)[rows]
-            first, second, w = _row_derivatives(_logits(x, self._options), y, w, b, self._n_threads)
+            z = _differences(_logits(x, self._options), y)
+            if not self._is_contradicted:
+                self._is_contradicted = bool((z[w > 0] > 0).any())
+            first, second, w = _row_derivatives(z, y, w, b, self._n_threads)
             for total, values in zip(sums, (w * first, w * second, w), strict=True):
                 total.add(values)
+
+
+def _differences(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Logits less the label's, in place; NaN in all of a row whose loss is infinite or NaN at any temperature."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        x -= x[np.arange(len(y)), y][:, None]
+    x[~(x < np.inf).all(axis=1)] = np.nan
+    return x
 
 
 def _row_derivatives(
     z: np.ndarray, y: np.ndarray, w: np.ndarray, b: float, n_threads: int | None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What each row adds to L' and L'', and its weight: 0 if its loss is infinite or NaN at any temperature."""
-    with np.errstate(invalid="ignore", over="ignore"):
-        z -= z[np.arange(len(y)), y][:, None]
-        useless = np.isnan(z).any(axis=1) | (z == np.inf).any(axis=1)
-        if useless.any():
-            z[useless], w = 0.0, np.where(useless, 0.0, w)
-        _, grad = functional.sparse_categorical_crossentropy_value_and_grad(
-            y, b * z, from_logits=True, n_threads=n_threads
-        )
-        z[np.isneginf(z)] = 0.0  # classes of probability 0 at any temperature
-        first = np.einsum("ij,ij->i", grad, z)
-        z *= z
-        second = np.einsum("ij,ij->i", grad, z)
+    """What each row adds to L' and L'', and its weight: 0 if there is no loss that could change."""
+    useless = np.isnan(z[:, 0])
+    if useless.any():
+        z[useless], w = 0.0, np.where(useless, 0.0, w)
+    _, grad = functional.sparse_categorical_crossentropy_value_and_grad(
+        y, b * z, from_logits=True, n_threads=n_threads
+    )
+    z[np.isneginf(z)] = 0.0  # classes of probability 0 at any temperature
+    first = np.einsum("ij,ij->i", grad, z)
+    z *= z
+    second = np.einsum("ij,ij->i", grad, z)
     return first, np.maximum(second - first * first, 0.0), w
 
 
@@ -271,7 +288,7 @@ def _scaled(x: np.ndarray, options: dict[str, Any], temperature: float) -> np.nd
 def _minimum(derivatives: Any) -> float:
     """The b at which a convex loss is least, by Newton's steps between bounds."""
     b, low, high = 1.0, 0.0, math.inf
-    for _ in range(_MOST_PASSES):
+    for count in range(_MOST_PASSES):
         first, second = derivatives(b)
         if first == 0 and second > 0:
             return b
@@ -280,10 +297,12 @@ def _minimum(derivatives: Any) -> float:
         elif first > 0:
             high = b
         if second == 0 or not 1 / _FURTHEST <= b <= _FURTHEST:
-            raise DataError(_nowhere(first, b))
+            raise DataError(_NOWHERE)
         wanted = b - first / second
         if abs(wanted - b) <= _CLOSE * b:
             return wanted
+        if high == math.inf and count >= _PATIENCE:
+            wanted = max(wanted, 2 * b)
         step = min(max(wanted, b / _LONGEST_STEP), b * _LONGEST_STEP)
         if not low < step < high:  # then both bounds are known
             step = math.sqrt(low * high) if low else high / 2
@@ -291,11 +310,3 @@ def _minimum(derivatives: Any) -> float:
             return step
         b = step
     return b
-
-
-def _nowhere(first: float, b: float) -> str:
-    if first == 0 and b == 1:
-        return "no temperature has the least loss: it is the same at all, as all logits of a row are equal"
-    if first > 0 or b < 1:
-        return "no temperature has the least loss: it falls as T grows, as the logits say less than nothing"
-    return "no temperature has the least loss: it falls as T goes to 0, as in every row the label has the largest logit"
