@@ -208,6 +208,8 @@ def _from_hexadecimal(name: str, index: int, text: Any) -> list[int]:
         raise ValueError(f"{name} must hold hexadecimal numbers; got {text!r:.40} as item {index}")
     value = int(digits, 16)
     if value >= _MOST_SUM:
-        raise ValueError(f"{name} must hold sums below 2^{_MOST_SUM.bit_length() - 1}; got more as item {index}")
+        raise ValueError(
+            f"{name} must hold sums below 2^{_MOST_SUM.bit_length() - 1}; got more as item {index}"
+        )
     limbs = [value >> (_LIMB_BITS * i) & _MASK for i in range(_core.LIMBS - 1)]
     return [*limbs, value >> (_LIMB_BITS * (_core.LIMBS - 1))]

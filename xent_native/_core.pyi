@@ -52,6 +52,7 @@ def cross_entropy(
     without_loss: bool = False,
     hess_scale: float = 0,
 ) -> float: ...
+
 LIMBS: int
 CONFIDENCE_KEYS: int
 LOSS_OCTAVES: int

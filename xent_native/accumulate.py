@@ -10,32 +10,29 @@ from typing import Any
 
 import numpy as np
 
-from . import _core, _options, _problem, activations, runtime
+from . import _core, _options, _problem, _row_inputs, activations, runtime
 from ._books import Book, Cells, Shape
-from ._data_errors import DataError, DataTypeError, LabelError
-from ._score import Calibration, CalibrationBin, ClassScore, LossHistogram, Score, WorstRow, empty_score, summarise
+from ._options import count
+from ._score import Calibration, CalibrationBin, ClassScore, LossHistogram, Score, WorstRow
+from ._summary import empty_score, summarise
 
-__all__ = ["Calibration", "CalibrationBin", "ClassScore", "LossAccumulator", "LossHistogram", "Score", "WorstRow"]
+__all__ = [
+    "Calibration",
+    "CalibrationBin",
+    "ClassScore",
+    "LossAccumulator",
+    "LossHistogram",
+    "Score",
+    "WorstRow",
+]
 
 _FORMAT = "xent_native.LossAccumulator"
 _VERSION = 1
 _EPSILON = 1e-7
 _MOST_BINS = 100
-_MOST_RANKS = 1 << 16
-_MOST_ROWS = 1 << 28  # of one update that are scored at a time
 
 
-@dataclass(frozen=True, slots=True)
-class Names:
-    """What an error calls the arrays of an update, and the number of their first row."""
-
-    predictions: str = "y_pred"
-    labels: str = "y_true"
-    weights: str = "sample_weight"
-    first: int = 0
-
-
-_NAMES = Names()
+_NAMES = _row_inputs.Names()
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,14 +135,14 @@ class LossAccumulator:
         self._options = _Options(
             from_logits=_options.flag("from_logits", from_logits),
             ignore_class=_options.label_number(ignore_class),
-            top_k=_ranks(top_k),
-            bins=_whole("bins", bins, 1, _MOST_BINS),
-            worst=_whole("worst", worst, 0, 1 << 20),
-            max_confusion=_whole("max_confusion", max_confusion, 0, 1 << 13),
+            top_k=_row_inputs.ranks(top_k),
+            bins=count("bins", bins, 1, _MOST_BINS),
+            worst=count("worst", worst, 0, 1 << 20),
+            max_confusion=count("max_confusion", max_confusion, 0, 1 << 13),
             classwise=_options.flag("classwise", classwise),
         )
         self._n_threads = None if n_threads is None else runtime.check_threads(n_threads)
-        self._classes = None if num_classes is None else _whole("num_classes", num_classes, 1, (1 << 31) - 1)
+        self._classes = None if num_classes is None else count("num_classes", num_classes, 1, (1 << 31) - 1)
         self._cells = _cells(self._options.bins)
         self._books: dict[bool, Book] = {}  # by whether rows have weights
         self._ignored = 0
@@ -209,17 +206,17 @@ class LossAccumulator:
         groups: Any,
         source: str,
         first_row: int | np.ndarray | None,
-        names: Names,
+        names: _row_inputs.Names,
     ) -> None:
         """The same with other names in errors; `first_row` may be the numbers of all rows."""
-        x = _predictions(y_pred, self._classes, names)
-        label = _labels(y_true, x, names)
-        weight = _weights(sample_weight, len(x), names)
-        members = None if groups is None else _members(groups, len(x))
-        source = _text("source", source)
+        x = _row_inputs.predictions(y_pred, self._classes, names)
+        label = _row_inputs.labels(y_true, x, names)
+        weight = _row_inputs.weights(sample_weight, len(x), names)
+        members = None if groups is None else _row_inputs.members(groups, len(x))
+        source = _row_inputs.text("source", source)
         first = self._seen.get(source, 0) if first_row is None else first_row
         if not isinstance(first, np.ndarray):
-            first = _whole("first_row", first, 0, (1 << 62) - len(x))
+            first = count("first_row", first, 0, (1 << 62) - len(x))
         rows = self._score(x, label, weight, source, first, names)
         self._classes = x.shape[1]
         self._seen[source] = self._seen.get(source, 0) + len(x)
@@ -236,7 +233,7 @@ class LossAccumulator:
         weight: np.ndarray | None,
         source: str,
         first: int | np.ndarray,
-        names: Names,
+        names: _row_inputs.Names,
     ) -> _Rows:
         options = self._options
         ignored = _options.ignored_class(options.ignore_class, label.dtype)
@@ -248,11 +245,11 @@ class LossAccumulator:
             )
         except _core.LabelError as error:
             row, value = error.args
-            raise label_error(names, row, value, x.shape[1], ignored) from None
+            raise _row_inputs.label_error(names, row, value, x.shape[1], ignored) from None
         rank, kept = scores[5], scores[3]
         if not options.from_logits and len(rank) and rank.min() == _NEGATIVE:
             row = int((rank == _NEGATIVE).argmax())
-            raise negative_error(names, row, np.fmin.reduce(x[row]))
+            raise _row_inputs.negative_error(names, row, np.fmin.reduce(x[row]))
         if weight is not None and not weight.all():
             kept[weight == 0] = -1
             rank[weight == 0] = -1
@@ -263,7 +260,8 @@ class LossAccumulator:
         if not self._options.classwise:
             return None
         if self._options.from_logits:
-            return np.ascontiguousarray(activations.softmax(x.astype(_problem.computed(x.dtype), copy=False), n_threads=threads or None))
+            computed = x.astype(_problem.computed(x.dtype), copy=False)
+            return np.ascontiguousarray(activations.softmax(computed, n_threads=threads or None))
         p = x.astype(_problem.computed(x.dtype))
         with np.errstate(all="ignore"):
             return np.ascontiguousarray(p / p.sum(axis=1, dtype=np.float64, keepdims=True), p.dtype)
@@ -323,7 +321,9 @@ class LossAccumulator:
         classes, options = self._classes or 1, self._options
         ranks = min(max(options.top_k, default=0), classes)
         bins = options.bins if options.classwise else 0
-        return Book(Shape(classes, self._cells.count, ranks, classes <= options.max_confusion, weighted, bins))
+        return Book(
+            Shape(classes, self._cells.count, ranks, classes <= options.max_confusion, weighted, bins)
+        )
 
     def skip(self, rows: int) -> None:
         """Count rows that could not be scored, in `Score.skipped`.
@@ -333,7 +333,7 @@ class LossAccumulator:
         rows : int
             How many, at least 0.
         """
-        self._skipped += _whole("rows", rows, 0, 1 << 62)
+        self._skipped += count("rows", rows, 0, 1 << 62)
 
     def merge(self, other: LossAccumulator) -> LossAccumulator:
         """Add the rows that another accumulator has seen, and return this one.
@@ -357,7 +357,9 @@ class LossAccumulator:
             if mine != its:
                 raise ValueError(f"other must have {name}={mine!r}, as this accumulator has; got {its!r}")
         if None not in (self._classes, other._classes) and self._classes != other._classes:
-            raise ValueError(f"other must have {self._classes} classes, as this accumulator has; got {other._classes}")
+            raise ValueError(
+                f"other must have {self._classes} classes, as this accumulator has; got {other._classes}"
+            )
         if other is self:
             other = self.copy()
         self._merge(other)
@@ -379,6 +381,9 @@ class LossAccumulator:
         self._merge_worst(other._worst)
         for value, group in other._groups.items():
             self._groups.setdefault(value, self._new(self._classes))._merge(group)
+
+    def _group_values(self) -> list[Any]:
+        return sorted(self._groups, key=_row_inputs.group_order)
 
     def copy(self) -> LossAccumulator:
         """Return an accumulator of its own that has seen the same rows."""
@@ -419,7 +424,10 @@ class LossAccumulator:
             skipped=self._skipped,
             first_nan=self._first_nan,
             worst=self._worst,
-            groups={value: self._groups[value].result() for value in sorted(self._groups, key=_group_order)},
+            groups={
+                value: self._groups[value].result()
+                for value in sorted(self._groups, key=_row_inputs.group_order)
+            },
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -451,7 +459,10 @@ class LossAccumulator:
             ],
             "plain": self._books[False].to_dict() if False in self._books else None,
             "weighted": self._books[True].to_dict() if True in self._books else None,
-            "groups": [[value, self._groups[value]._state()] for value in sorted(self._groups, key=_group_order)],
+            "groups": [
+                [value, self._groups[value]._state()]
+                for value in sorted(self._groups, key=_row_inputs.group_order)
+            ],
         }
 
     @classmethod
@@ -480,7 +491,9 @@ class LossAccumulator:
         if not isinstance(state, Mapping) or state.get("format") != _FORMAT:
             raise ValueError(f"state must be what LossAccumulator.to_dict gave; got {_options.shown(state)}")
         if state.get("version") != _VERSION:
-            raise ValueError(f"state must have version {_VERSION}; got {_options.shown(state.get('version'))}")
+            raise ValueError(
+                f"state must have version {_VERSION}; got {_options.shown(state.get('version'))}"
+            )
         try:
             new = cls(state["num_classes"], **state["options"])
             new._restore(state, depth=0)
@@ -489,17 +502,22 @@ class LossAccumulator:
         return new
 
     def _restore(self, state: Mapping[str, Any], depth: int) -> None:
-        self._ignored, self._skipped = (_whole(name, state[name], 0, 1 << 62) for name in ("ignored", "skipped"))
+        self._ignored, self._skipped = (
+            count(name, state[name], 0, 1 << 62) for name in ("ignored", "skipped")
+        )
         if state["first_nan"] is not None:
             source, row = state["first_nan"]
-            self._first_nan = _text("source", source), _whole("row", row, 0, 1 << 62)
-        self._seen = {_text("source", name): _whole("rows", n, 0, 1 << 62) for name, n in state["seen"].items()}
+            self._first_nan = _row_inputs.text("source", source), count("row", row, 0, 1 << 62)
+        self._seen = {
+            _row_inputs.text("source", name): count("rows", n, 0, 1 << 62)
+            for name, n in state["seen"].items()
+        }
         for source, row, label, predicted, loss, confidence in state["worst"]:
             self._worst.append(
                 WorstRow(
-                    _text("source", source), _whole("row", row, 0, 1 << 62),
-                    _whole("label", label, 0, (self._classes or 1) - 1),
-                    _whole("predicted", predicted, 0, (self._classes or 1) - 1),
+                    _row_inputs.text("source", source), count("row", row, 0, 1 << 62),
+                    count("label", label, 0, (self._classes or 1) - 1),
+                    count("predicted", predicted, 0, (self._classes or 1) - 1),
                     float.fromhex(loss), float.fromhex(confidence),
                 )
             )  # fmt: skip
@@ -514,12 +532,24 @@ class LossAccumulator:
         for value, group in state["groups"]:
             if depth:
                 raise ValueError("groups must not have groups")
-            new = self._new(group["num_classes"] and _whole("num_classes", group["num_classes"], 1, (1 << 31) - 1))
+            new = self._new(
+                group["num_classes"] and count("num_classes", group["num_classes"], 1, (1 << 31) - 1)
+            )
             new._restore(group, depth + 1)
-            self._groups[_group_value(value)] = new
+            self._groups[_row_inputs.group_value(value)] = new
 
 
-_STATE = ("_options", "_classes", "_books", "_ignored", "_skipped", "_first_nan", "_worst", "_seen", "_groups")
+_STATE = (
+    "_options",
+    "_classes",
+    "_books",
+    "_ignored",
+    "_skipped",
+    "_first_nan",
+    "_worst",
+    "_seen",
+    "_groups",
+)
 _NEGATIVE = -2
 
 
@@ -530,112 +560,3 @@ def _cells(bins: int) -> Cells:
 
 
 _CELLS: dict[int, Cells] = {}
-
-
-def _whole(name: str, value: Any, least: int, most: int) -> int:
-    try:
-        number = _options.integer(value)
-    except (TypeError, OverflowError):
-        raise TypeError(f"{name} must be an integer; got {_options.shown(value)}") from None
-    if not least <= number <= most:
-        raise ValueError(f"{name} must lie in [{least}, {most}]; got {_options.shown(value)}")
-    return number
-
-
-def _ranks(value: Any) -> tuple[int, ...]:
-    if isinstance(value, str) or not isinstance(value, Iterable):
-        raise TypeError(f"top_k must be a sequence of integers; got {_options.shown(value)}")
-    return tuple(sorted({_whole("top_k", k, 1, _MOST_RANKS) for k in value}))
-
-
-def _text(name: str, value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"{name} must be a str; got {_options.shown(value)}")
-    return str(value)
-
-
-def _predictions(value: Any, classes: int | None, names: Names) -> np.ndarray:
-    try:
-        x, _ = _problem.prediction(value, names.predictions)
-    except TypeError as error:
-        if isinstance(value, np.ndarray) and type(value) is np.ndarray:
-            raise DataTypeError(str(error)) from None
-        raise
-    if x.ndim != 2:
-        raise DataError(f"{names.predictions} must have shape (rows, classes); got {x.shape}")
-    if x.shape[1] == 0 or x.shape[1] >= 1 << 31:
-        raise DataError(f"{names.predictions} must have from 1 to 2^31 - 1 classes; got shape {x.shape}")
-    if classes is not None and x.shape[1] != classes:
-        raise DataError(f"{names.predictions} must have {classes} classes; got shape {x.shape}")
-    if len(x) > _MOST_ROWS:
-        raise DataError(f"{names.predictions} must have at most {_MOST_ROWS} rows at a time; got {len(x)}")
-    return _problem.passable(x, 1)
-
-
-def _labels(value: Any, x: np.ndarray, names: Names) -> np.ndarray:
-    try:
-        label = _problem.integers(names.labels, value)
-    except TypeError as error:
-        if type(value) is np.ndarray:
-            raise DataTypeError(str(error)) from None
-        raise
-    if label.shape not in ((len(x),), (len(x), 1)):
-        raise DataError(
-            f"{names.labels} must have shape ({len(x)},), one for each row of {names.predictions}; got {label.shape}"
-        )
-    return np.require(label.reshape(len(x)), requirements=("C", "A"))  # what comes over a wire lies anywhere
-
-
-def _weights(value: Any, rows: int, names: Names) -> np.ndarray | None:
-    if value is None:
-        return None
-    weight = _problem.as_array(names.weights, value)
-    if weight.shape not in ((rows,), (rows, 1)):
-        raise DataError(f"{names.weights} must have shape ({rows},), one for each row; got {weight.shape}")
-    weight = np.require(weight.reshape(rows), np.float64, ("C", "A"))
-    wrong = ~((weight >= 0) & (weight < np.inf))
-    if wrong.any():
-        row = int(wrong.argmax())
-        raise DataError(
-            f"{names.weights} must hold finite numbers of at least 0; got {weight[row]} at row {names.first + row}"
-        )
-    return weight
-
-
-def label_error(names: Names, row: int, value: int, classes: int, ignored: int | None) -> LabelError:
-    """What is said of a label that is no class."""
-    allowed = f"[0, {classes})"
-    if ignored is not None:
-        allowed += f" or equal ignore_class={ignored}"
-    return LabelError(f"{names.labels}: labels must lie in {allowed}; got {value} at row {names.first + row}")
-
-
-def negative_error(names: Names, row: int, value: Any) -> DataError:
-    """What is said of logits that are taken for probabilities: their score would mean nothing."""
-    return DataError(
-        f"{names.predictions}: row {names.first + row} holds {value}, which is no probability; "
-        "if these are logits, say so (from_logits=True, --from-logits)"
-    )
-
-
-def _members(groups: Any, rows: int) -> list[tuple[Any, np.ndarray]]:
-    """(value, the rows that have it) of each group."""
-    values = groups.tolist() if hasattr(groups, "tolist") else list(groups)
-    if len(values) != rows:
-        raise DataError(f"groups must have one value for each of the {rows} rows; got {len(values)}")
-    places: dict[Any, list[int]] = {}
-    for i, value in enumerate(values):
-        places.setdefault(_group_value(value), []).append(i)
-    return [(value, np.array(index)) for value, index in places.items()]
-
-
-def _group_value(value: Any) -> Any:
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "backslashreplace")
-    if value is not None and not isinstance(value, str | int | bool):
-        raise TypeError(f"groups must hold str, int, bool or None; got {_options.shown(value)}")
-    return value
-
-
-def _group_order(value: Any) -> tuple[str, Any]:
-    return type(value).__name__, str(value) if value is None else value

@@ -10,7 +10,8 @@ import numpy as np
 
 from .. import _options, functional
 from .._data_errors import DataError
-from ..accumulate import LossAccumulator, Names, label_error, negative_error
+from .._row_inputs import Names, label_error, negative_error
+from ..accumulate import LossAccumulator
 from ._errors import SkippedFileWarning
 from ._streams import Chunk
 
