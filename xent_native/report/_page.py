@@ -3,12 +3,8 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
-import hashlib
 import os
-import tempfile
-from importlib import resources
 from typing import Any, TextIO
 
 from ..accumulate import LossAccumulator, Score
@@ -110,17 +106,27 @@ def _shown(score: Score, before: Score | None, label: _sections.Label) -> list[M
     return [_headline.headline(score), element("main", parts)]
 
 
+# The standard library's larger modules are imported where they are used: a report is rare, an import of the package is not.
+
+
 def _part(file: str) -> Markup:
+    from importlib import resources
+
     return Markup(resources.files(__package__).joinpath(file).read_text(encoding="utf-8"))
 
 
 def _hash(text: str) -> str:
     """What a browser compares with the text of an element before it applies or runs it."""
+    import base64
+    import hashlib
+
     return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
 def _replace(path: str | os.PathLike[str], text: str) -> None:
     """Write a file beside `path` and move it there: nobody ever sees half of it."""
+    import tempfile
+
     path = os.fspath(path)
     folder, file = os.path.split(path)
     handle, made = tempfile.mkstemp(prefix=f".{file}.", suffix=".part", dir=folder or ".")
