@@ -312,7 +312,14 @@ def _labels(array: Any, column: str, names: Names | None) -> tuple[np.ndarray, l
     found = compute.index_in(array, value_set=wanted, skip_nulls=True)
     indices = found.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
     unknown = np.where(array.is_null().to_numpy(zero_copy_only=False), 0, indices)
-    return indices, faults + list(known.fault(unknown, lambda row: array[row].as_py()))
+    return indices, faults + list(known.fault(unknown, lambda row: _shown(array[row])))
+
+
+def _shown(scalar: Any) -> Any:
+    try:
+        return scalar.as_py()
+    except ValueError:  # text that is none
+        return scalar.as_buffer().to_pybytes()
 
 
 def _compute() -> Any:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -56,6 +57,8 @@ class CsvTable(Table):
         types = {column: needed(self.name).string()}
         with self._reader(self.paths[0], types, [column], []) as reader:
             batch = _next(self.paths[0], reader)
+        if names == {str(k) for k in range(len(names))}:
+            return False  # then they are indices, too
         if batch is not None and not names.isdisjoint(batch.column(0).unique().to_pylist()):
             return True
         return explicit and is_text(self.schema.field(column).type)
@@ -76,8 +79,10 @@ class CsvTable(Table):
                         yield self._numbers(kept, selection)
         while bad:
             row, text = bad.pop(0)
+            first = row + 1
             if row >= skip:
                 yield Lost(row, 1, f"{path}: row {row}: {text}")
+        yield Lost(first, 0, "")  # where the file ends, which nothing else says
 
     def _types(self, selection: Selection) -> dict[str, Any]:
         """What is asked of each column; text where a value that is no number must not end everything."""
@@ -104,30 +109,35 @@ class CsvTable(Table):
         from pyarrow import csv
 
         def invalid(row: Any) -> str:
-            if not self.skip:
-                return "error"
             bad.append((row.number - 2, f"has {row.actual_columns} values, not {row.expected_columns}"))
             return "skip"
 
         tabs = path.lower().removesuffix(".gz").endswith((".tsv", ".tab"))
-        with reading(path):
+        with _reading_lines(path):
             return csv.open_csv(
                 path,
                 csv.ReadOptions(
                     use_threads=False, block_size=_BLOCK
                 ),  # threads would lose count of the lines
-                csv.ParseOptions(delimiter="\t" if tabs else ",", invalid_row_handler=invalid),
+                # A line with text that is none ends in an error, as pyarrow does not show it to the handler.
+                csv.ParseOptions(
+                    delimiter="\t" if tabs else ",", invalid_row_handler=invalid if self.skip else None
+                ),
                 csv.ConvertOptions(column_types=types, include_columns=columns, null_values=_NULLS),
             )
 
 
 def _next(path: str, reader: Any) -> Any:
     """The rows of the next block, or None at the end."""
+    with _reading_lines(path):
+        return next(iter(reader), None)
+
+
+@contextlib.contextmanager
+def _reading_lines(path: str) -> Iterator[None]:
     with reading(path):
         try:
-            return reader.read_next_batch()
-        except StopIteration:
-            return None
+            yield
         except ValueError as error:
             raise _row_error(path, str(error)) from None
 

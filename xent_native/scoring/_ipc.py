@@ -59,10 +59,10 @@ def _batches(path: str, columns: list[str]) -> Iterator[tuple[Any, int, _Read | 
         if os.fstat(raw.fileno()).st_size > _LARGE and reader.num_record_batches:
             with pa.memory_map(path) as mapped:
                 whole = mapped.read_buffer(mapped.size())
-                places = _reader(mapped, columns)
-                if _is_inside(places.get_batch(0), whole):
+                places = pa.ipc.open_file(mapped)  # asked for columns alone, it would copy them
+                if _is_inside(places.get_batch(0).select(columns), whole):
                     for index in range(places.num_record_batches):
-                        batch = places.get_batch(index)
+                        batch = places.get_batch(index).select(columns)
                         yield batch, batch.num_rows, _reads(path, raw, whole.address)
                     return
         for index in range(reader.num_record_batches):

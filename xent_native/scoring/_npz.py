@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import zipfile
@@ -78,9 +79,9 @@ class _Member(io.RawIOBase):
         except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
             raise DataError(f"{self._name}: damaged: {error}") from None
         except OSError as error:
-            if error.errno:
+            if error.errno and error.errno != errno.EINVAL:  # that of a place before the file's begin
                 raise
-            raise DataError(f"{self._name}: damaged: {error}") from None  # of bzip2
+            raise DataError(f"{self._name}: damaged: {error}") from None
 
     def readable(self) -> bool:
         return True

@@ -220,6 +220,8 @@ class _Opening:
                 selections[path] = selection = file.select(roles, self.request.classes)
                 if selection.predictions:
                     classes = file.classes(selection)
+                    if classes == 0:
+                        raise DataError(f"{path}: predictions must have at least one class")
                     names = names or (selection.names if len(selection.names) > 1 else None)
         if "predictions" in self.arrays:
             classes = _check_predictions(self.arrays["predictions"])

@@ -57,6 +57,7 @@ class Table(ABC):
             try:
                 with reading(path):
                     schema, rows = self._open(path)
+                    _ = [*schema.names, *map(str, schema.types)]  # which may be no text at all
                 self._fit(path, schema)
             except (DataError, OSError) as error:
                 if not skip or len(paths) == 1:

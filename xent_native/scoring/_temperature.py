@@ -23,7 +23,7 @@ __all__ = ["TemperatureFit", "fit_temperature"]
 
 _EPSILON = 1e-7  # bounds of probabilities, as the losses have them
 _BLOCK = 1 << 16  # float64 values that are worked on at a time: they stay in the second cache
-_FURTHEST = 2.0**20  # largest and, inverted, smallest temperature that is sought
+_FURTHEST = 2.0**20  # largest temperature that is sought
 _LONGEST_STEP = 8.0  # most that one step multiplies or divides by: Newton's own may be far off at first
 _CLOSE = (
     1e-9  # relative step after which another would change nothing: the error of Newton's steps is its square
@@ -290,15 +290,16 @@ def _minimum(derivatives: Any) -> float:
     b, low, high = 1.0, 0.0, math.inf
     for count in range(_MOST_PASSES):
         first, second = derivatives(b)
-        if first == 0 and second > 0:
+        if first == 0:
             return b
         if first < 0:
             low = b
-        elif first > 0:
+        else:
             high = b
-        if second == 0 or not 1 / _FURTHEST <= b <= _FURTHEST:
+        if b < 1 / _FURTHEST:
             raise DataError(_NOWHERE)
-        wanted = b - first / second
+        # Without curvature all rows are certain, of their class or another.
+        wanted = b - first / second if second > 0 else b / _LONGEST_STEP
         if abs(wanted - b) <= _CLOSE * b:
             return wanted
         if high == math.inf and count >= _PATIENCE:
