@@ -166,6 +166,12 @@ def test_names_from_data_are_text():
     text.encode()
 
 
+def test_names_without_letters_and_long_ones():
+    found = Page(page(random(3), "A title", class_names=["", "  ", "x" * 10_000]))
+    assert found.words["i"].count("no name") >= 2
+    assert max(map(len, found.words["bdi"])) == 120
+
+
 def test_figures_of_the_digits():
     acc = digits(classwise=True)
     score = acc.result()
