@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import base64
+import fcntl
 import json
 import os
 import select
@@ -25,7 +26,7 @@ class Browser:
         self._read, to_write = os.pipe()
 
         def descriptors() -> None:  # where --remote-debugging-pipe has them
-            first, second = os.dup(to_read), os.dup(to_write)
+            first, second = (fcntl.fcntl(end, fcntl.F_DUPFD, 10) for end in (to_read, to_write))
             os.dup2(first, 3)
             os.dup2(second, 4)
 

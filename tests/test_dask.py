@@ -12,7 +12,7 @@ import textwrap
 import numpy as np
 import pytest
 
-from xent_native import LossAccumulator
+from xent_native import LossAccumulator, scoring
 from xent_native.dask import _merged, accumulate, score
 from xent_native.scoring import DataError, LabelError
 
@@ -32,9 +32,7 @@ def case(rows: int = ROWS, classes: int = CLASSES, seed: int = 0):
 
 def alone(x, y, w=None, groups=None, **options) -> str:
     """What one machine says, with all bits and NaN: the text of a float is exact."""
-    whole = LossAccumulator(from_logits=True, **options)
-    whole.update(y, x, w, groups=groups)
-    return repr(whole.result())
+    return repr(scoring.score(x, y, weights=w, group_by=groups, from_logits=True, **options))
 
 
 @pytest.mark.parametrize("chunks", [(ROWS, CLASSES), (40, 3), ((1, 0, 998, 1), (2, 5))], ids=str)
@@ -98,7 +96,7 @@ def test_chunks_of_unknown_length_are_named():
     parts = unknown(da.from_array(x, chunks=(40, 7))), unknown(da.from_array(y, chunks=40))
     found = score(*parts, from_logits=True, worst=1)
     (worst,) = score(da.from_array(x, chunks=40), y, from_logits=True, worst=1).worst
-    assert (worst.source, found.worst[0].source) == ("", f"partition {worst.row // 40}")
+    assert (worst.source, found.worst[0].source) == ("predictions", f"partition {worst.row // 40}")
     assert found.worst[0].row == worst.row % 40
     assert alone(x, y, worst=0) == repr(score(*parts, from_logits=True, worst=0))
 
@@ -111,8 +109,9 @@ def test_errors_say_where():
         score(*parts, from_logits=True)
     with pytest.raises(LabelError, match=r"partition 1: labels: .* got 9 at row 37$"):
         score(*map(unknown, parts), from_logits=True)
+    y[77] = 0
     with pytest.raises(DataError, match=r"predictions: row (0|40|80) holds -.*from_logits=True"):
-        score(*parts)
+        score(parts[0], da.from_array(y, chunks=40))
 
 
 @pytest.mark.parametrize(
@@ -190,9 +189,8 @@ import numpy as np
 from xent_native.dask import score
 
 x = da.from_array(np.ones((40_000, 100), np.float32), chunks=(10_000, 100))
-with_dask = None
-for n in (1, 6):
-    score(x, np.zeros(40_000, int), n_threads=n, scheduler="synchronous")
+for options in ({}, {"n_threads": 6}):
+    score(x, np.zeros(40_000, int), scheduler="synchronous", **options)
     print(len(os.listdir("/proc/self/task")))
 """
 

@@ -17,7 +17,15 @@ TEXTS = sorted(
     for path in (ROOT / folder).glob("*.md")
 )
 
-HOSTS = {"sklearn", "xgboost", "lightgbm", "catboost"}  # without which a page's examples cannot run
+HOSTS = {
+    "dask",
+    "pandas",
+    "pyarrow",
+    "sklearn",
+    "xgboost",
+    "lightgbm",
+    "catboost",
+}  # without which a page's examples cannot run
 
 
 def name(path: Path) -> str:

@@ -166,6 +166,12 @@ def test_names_from_data_are_text():
     text.encode()
 
 
+def test_names_without_letters_and_long_ones():
+    found = Page(page(random(3), "A title", class_names=["", "  ", "x" * 10_000]))
+    assert found.words["i"].count("no name") >= 2
+    assert max(map(len, found.words["bdi"])) == 120
+
+
 def test_figures_of_the_digits():
     acc = digits(classwise=True)
     score = acc.result()
@@ -278,9 +284,23 @@ class TestWriting:
         (tmp_path / "other").touch()
         assert (tmp_path / "report.html").stat().st_mode == (tmp_path / "other").stat().st_mode
 
+    @pytest.mark.skipif(os.name != "posix", reason="links and pipes of POSIX")
+    def test_links_stay_and_pipes_are_written(self, tmp_path):
+        (tmp_path / "there").mkdir()
+        target = tmp_path / "there" / "report.html"
+        (tmp_path / "link").symlink_to(target)
+        report.write_html(random(3), tmp_path / "link", title="one")
+        assert (tmp_path / "link").is_symlink()
+        assert target.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+        report.write_html(random(3), os.devnull, title="one")
+        assert not os.path.isfile(os.devnull)
+
     def test_a_folder_that_is_not_there(self, tmp_path):
-        with pytest.raises(FileNotFoundError):
+        with pytest.raises(FileNotFoundError) as caught:
             report.write_html(random(3), tmp_path / "no" / "report.html", title="one")
+        assert caught.value.filename == str(tmp_path / "no" / "report.html")
+        with pytest.raises(IsADirectoryError):
+            report.write_html(random(3), tmp_path, title="one")
 
     @pytest.mark.parametrize(
         ("result", "options", "error", "text"),

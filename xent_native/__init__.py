@@ -20,7 +20,7 @@ except ModuleNotFoundError as error:
         name=error.name,
     ) from None
 
-from . import boosting, losses, runtime, scoring, sklearn, torch
+from . import boosting, dask, losses, report, runtime, scoring, sklearn, torch
 from .accumulate import LossAccumulator
 from .activations import log_softmax, logsumexp, sigmoid, softmax, to_categorical
 from .functional import (
@@ -75,6 +75,7 @@ __all__ = [
     "categorical_crossentropy_value_and_grad",
     "categorical_focal_crossentropy",
     "categorical_focal_crossentropy_value_and_grad",
+    "dask",
     "get_num_threads",
     "isa",
     "kl_divergence",
@@ -84,6 +85,7 @@ __all__ = [
     "losses",
     "poly1_crossentropy",
     "poly1_crossentropy_value_and_grad",
+    "report",
     "scoring",
     "set_isa",
     "set_num_threads",

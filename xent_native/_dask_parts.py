@@ -143,7 +143,7 @@ class _Place:
 
     @property
     def source(self) -> str:
-        return "" if self.first is not None else f"partition {self.partition}"
+        return "predictions" if self.first is not None else f"partition {self.partition}"
 
     @property
     def names(self) -> ArrayNames:

@@ -92,9 +92,9 @@ def score(
 
     Notes
     -----
-    `Score.worst` numbers rows from the start of the array if the lengths of its chunks are known, and of each file,
-    whose name is the `source`. In dataframes, and in arrays with chunks of unknown length, the `source` is
-    ``"partition 3"`` and `row` counts within it.
+    `Score.worst` numbers rows from the start of the array if the lengths of its chunks are known (with the `source`
+    ``"predictions"``, as on one machine), and from the start of each file, whose name is the `source`. In dataframes,
+    and in arrays with chunks of unknown length, the `source` is ``"partition 3"`` and `row` counts within it.
 
     Dask makes strings of a dataframe's lists unless pandas has them as Arrow's (``pd.ArrowDtype``).
 

@@ -61,8 +61,9 @@ def name(value: Any) -> str:
 
 
 def data(value: Any) -> Markup:
-    """A name from data as an element whose direction of writing stays its own."""
-    return element("bdi", name(value))
+    """A name from data as an element whose direction of writing stays its own; one without letters is told."""
+    text = name(value)
+    return element("bdi", text) if text.strip() else element("i", "no name")
 
 
 def _plain(value: Any) -> str:

@@ -19,8 +19,8 @@ def decimals_for(error: float, most: int = 6) -> int | None:
 def number(value: float, decimals: int | None = None) -> str:
     """A figure: with so many decimals, or with four significant digits.
 
-    >>> number(1234.5678), number(0.000012345), number(-0.5, 2), number(float("inf"))
-    ('1,235', '1.235 × 10⁻⁵', '−0.50', '∞')
+    >>> number(1234.5678), number(0.00001234), number(-0.5, 2), number(float("inf"))
+    ('1,235', '1.234 × 10⁻⁵', '−0.50', '∞')
     """
     value = float(value)
     if math.isnan(value):

@@ -3,14 +3,10 @@
 
 from __future__ import annotations
 
-import base64
-import contextlib
-import hashlib
 import os
-import tempfile
-from importlib import resources
 from typing import Any, TextIO
 
+from .._files import write_text
 from ..accumulate import LossAccumulator, Score
 from . import _headline, _sections
 from ._figures import as_score, namer
@@ -70,7 +66,7 @@ def write_html(
     """
     text = _page(as_score(result), str(title), None if before is None else as_score(before), class_names)
     if isinstance(path, str | os.PathLike):
-        _replace(path, text)
+        write_text(path, text)
     else:
         path.write(text)
 
@@ -110,28 +106,18 @@ def _shown(score: Score, before: Score | None, label: _sections.Label) -> list[M
     return [_headline.headline(score), element("main", parts)]
 
 
+# Larger modules are imported where they are used: a report is rare, an import of the package is not.
+
+
 def _part(file: str) -> Markup:
+    from importlib import resources
+
     return Markup(resources.files(__package__).joinpath(file).read_text(encoding="utf-8"))
 
 
 def _hash(text: str) -> str:
     """What a browser compares with the text of an element before it applies or runs it."""
+    import base64
+    import hashlib
+
     return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-
-
-def _replace(path: str | os.PathLike[str], text: str) -> None:
-    """Write a file beside `path` and move it there: nobody ever sees half of it."""
-    path = os.fspath(path)
-    folder, file = os.path.split(path)
-    handle, made = tempfile.mkstemp(prefix=f".{file}.", suffix=".part", dir=folder or ".")
-    try:
-        with open(handle, "w", encoding="utf-8", newline="\n") as stream:
-            stream.write(text)
-        mask = os.umask(0)  # mkstemp lets nobody else read; the file shall have the modes of any other
-        os.umask(mask)
-        os.chmod(made, 0o666 & ~mask)
-        os.replace(made, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(made)
-        raise
