@@ -28,7 +28,9 @@ _LONGEST_STEP = 8.0  # most that one step multiplies or divides by: Newton's own
 _CLOSE = (
     1e-9  # relative step after which another would change nothing: the error of Newton's steps is its square
 )
-_PATIENCE = 5  # passes after which steps that are short, as far from the least loss on steep sides, are made longer
+_PATIENCE = (
+    5  # passes after which steps that are short, as far from the least loss on steep sides, are made longer
+)
 _MOST_PASSES = 100
 _NOWHERE = "no temperature has the least loss: it falls as T grows, as the logits say less than nothing"
 
