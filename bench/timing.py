@@ -123,6 +123,19 @@ def ratios(above: Sequence[float], below: Sequence[float], rounds: int) -> list[
     return found or [quartiles(above)[1] / quartiles(below)[1]]
 
 
+def times_as_fast(
+    ours: Callable[[], Any], theirs: Callable[[], Any], plan: Plan, batched: bool = True
+) -> list[float]:
+    """How many times as long `theirs` takes as `ours`, round by round."""
+    pair = [Contestant(theirs), Contestant(ours)]
+    for contestant in pair:
+        contestant.call()
+        contestant.plan(plan, batched)
+    rounds = max(contestant.repeats for contestant in pair)
+    run_rounds(pair, rounds, plan.pause)
+    return ratios(pair[0].samples, pair[1].samples, rounds)
+
+
 def quartiles(samples: Sequence[float]) -> tuple[float, float, float]:
     """First quartile, median, third quartile."""
     first, median, third = np.quantile(np.asarray(samples, np.float64), [0.25, 0.5, 0.75])

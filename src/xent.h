@@ -166,8 +166,8 @@ xn_status xn_prob_ce(xn_problem *problem);
 
 /* What scoring wants to know of each row: arrays of as many items as there are rows. */
 typedef struct {
-    double *loss;                /* of the row; from what is computed in float32 a float32 */
-    double *confidence, *brier;  /* the largest probability; sum of (p - t)^2 with the one-hot target t */
+    double *loss; /* of the row; from what is computed in float32 a float32 */
+    double *confidence, *brier; /* the largest probability; sum of (p - t)^2 with the one-hot target t */
     int32_t *label, *best, *rank; /* -1 where the row is ignored; the first class with the largest prediction; classes
                                    * above the label, among equals those before it. Rank is -1 where the loss is NaN,
                                    * and -2 where a probability is negative and the row not ignored */
@@ -177,8 +177,8 @@ typedef struct {
  * the classes last and no inner dimension, no weights and no other outputs. */
 xn_status xn_score(xn_problem *problem, int from_logits, const xn_row_scores *scores);
 
-/* A book holds the counts and exact sums of any number of rows in one array of int64_t, whose sections have these items.
- * Sums are exact: an integer of XN_LIMBS limbs of 32 bits, least first, times 2^-1074, with the carries not yet
+/* A book holds the counts and exact sums of any number of rows in one array of int64_t, whose sections have these
+ * items. Sums are exact: an integer of XN_LIMBS limbs of 32 bits, least first, times 2^-1074, with the carries not yet
  * propagated. So books add up to the same bits in any order, item by item. */
 enum {
     XN_LIMBS = 66,
@@ -186,35 +186,35 @@ enum {
     XN_LOSS_OCTAVES = 50, /* of losses from 2^-40 on, */
     XN_LOSS_KEYS = XN_LOSS_OCTAVES * 64 + 2 /* with 64 bins each, and one below and one above */
 };
-#define XN_BOOK(COUNT, SUM)                                                                                        \
-    COUNT(support, classes)           /* rows by label */                                                           \
-    COUNT(hits, classes)              /* those where the label is the best class */                                 \
-    COUNT(nans, classes)              /* those whose loss is NaN, which count in support and nowhere else */        \
-    COUNT(infinite, classes)          /* those whose loss, times the weight, is infinite */                         \
-    COUNT(lost, 1)                    /* rows whose square is no finite number */                                   \
-    SUM(loss, classes)                /* weight * loss */                                                           \
-    SUM(loss_square, 1)               /* its square */                                                              \
-    SUM(brier, 1)                     /* weight * Brier score */                                                    \
-    COUNT(cell_rows, cells)           /* by confidence; of the rows whose confidence is a number */                 \
-    COUNT(cell_hits, cells)                                                                                        \
-    SUM(cell_confidence, cells)       /* weight * confidence */                                                     \
-    COUNT(losses, XN_LOSS_KEYS)       /* rows by loss */                                                            \
-    COUNT(ranks, ranks + 1)           /* rows by rank of the label, the last: of that rank or more */                \
-    COUNT(confusion, confusion)       /* by label and best class, or no items */                                    \
-    COUNT(class_rows, class_cells)    /* by class and bin of its probability, or no items */                        \
-    COUNT(class_hits, class_cells)    /* those with this label */                                                   \
-    SUM(class_confidence, class_cells)                                                                             \
-    /* Sums of weights, in weighted books alone. */                                                                \
-    SUM(weight, w_classes)                                                                                         \
-    SUM(hit_weight, w_classes)                                                                                     \
-    SUM(weight_square, w_one)                                                                                      \
-    SUM(weight_loss, w_one)           /* weight^2 * loss */                                                         \
-    SUM(cell_weight, w_cells)                                                                                      \
-    SUM(cell_hit_weight, w_cells)                                                                                  \
-    SUM(losses_weight, w_losses)                                                                                   \
-    SUM(rank_weight, w_ranks)                                                                                      \
-    SUM(confusion_weight, w_confusion)                                                                             \
-    SUM(class_weight, w_class_cells)                                                                               \
+#define XN_BOOK(COUNT, SUM)                                                                     \
+    COUNT(support, classes) /* rows by label */                                                 \
+    COUNT(hits, classes) /* those where the label is the best class */                          \
+    COUNT(nans, classes) /* those whose loss is NaN, which count in support and nowhere else */ \
+    COUNT(infinite, classes) /* those whose loss, times the weight, is infinite */              \
+    COUNT(lost, 1) /* rows whose square is no finite number */                                  \
+    SUM(loss, classes) /* weight * loss */                                                      \
+    SUM(loss_square, 1) /* its square */                                                        \
+    SUM(brier, 1) /* weight * Brier score */                                                    \
+    COUNT(cell_rows, cells) /* by confidence; of the rows whose confidence is a number */       \
+    COUNT(cell_hits, cells)                                                                     \
+    SUM(cell_confidence, cells) /* weight * confidence */                                       \
+    COUNT(losses, XN_LOSS_KEYS) /* rows by loss */                                              \
+    COUNT(ranks, ranks + 1) /* rows by rank of the label, the last: of that rank or more */     \
+    COUNT(confusion, confusion) /* by label and best class, or no items */                      \
+    COUNT(class_rows, class_cells) /* by class and bin of its probability, or no items */       \
+    COUNT(class_hits, class_cells) /* those with this label */                                  \
+    SUM(class_confidence, class_cells)                                                          \
+    /* Sums of weights, in weighted books alone. */                                             \
+    SUM(weight, w_classes)                                                                      \
+    SUM(hit_weight, w_classes)                                                                  \
+    SUM(weight_square, w_one)                                                                   \
+    SUM(weight_loss, w_one) /* weight^2 * loss */                                               \
+    SUM(cell_weight, w_cells)                                                                   \
+    SUM(cell_hit_weight, w_cells)                                                               \
+    SUM(losses_weight, w_losses)                                                                \
+    SUM(rank_weight, w_ranks)                                                                   \
+    SUM(confusion_weight, w_confusion)                                                          \
+    SUM(class_weight, w_class_cells)                                                            \
     SUM(class_hit_weight, w_class_cells)
 
 /* How many items the sections of a book have. */
@@ -232,9 +232,10 @@ typedef struct {
     xn_book_shape shape;
     int64_t rows;
     const xn_row_scores *scores; /* of xn_score; labels below shape.classes, as are the best classes */
-    const double *weight;        /* positive and finite, or NULL in a book that is not weighted */
-    const int32_t *start; /* [XN_CONFIDENCE_KEYS] a confidence with this key is in the cell start[key], or in the next */
-    const double *cut;    /* [XN_CONFIDENCE_KEYS] if it is at least cut[key] */
+    const double *weight; /* positive and finite, or NULL in a book that is not weighted */
+    const int32_t
+        *start; /* [XN_CONFIDENCE_KEYS] a confidence with this key is in the cell start[key], or in the next */
+    const double *cut; /* [XN_CONFIDENCE_KEYS] if it is at least cut[key] */
     const void *probability; /* [rows][classes] float32, or float64 if probability_is_double; with class_bins */
     int probability_is_double;
     int n_threads;

@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import copy
+import functools
 import io
 import pickle
+import re
 import subprocess
 import sys
 
@@ -318,6 +320,12 @@ def test_bad_arrays():
             make()(y, np.zeros((3, 2)), np.ones(2))
         with pytest.raises(ValueError, match=r"class_weight must have shape \(2,\)"):
             make(class_weight=[1.0, 1.0, 1.0])(y, np.zeros((3, 2)))
+    for make in ALL:
+        for method in (make().proba, functools.partial(make().cross_entropy_of, y)):
+            for shape in ((), (3, 0), (3, 2, 2)):
+                found = re.escape(f"raw must have shape (N,) or (N, K); got {shape}")
+                with pytest.raises(ValueError, match=found):
+                    method(np.zeros(shape))
     with pytest.raises(ValueError, match="binary must be false with 3 classes"):
         xgboost_objective().base_score([0, 1, 2], binary=True)
     with pytest.raises(ValueError, match="y must have at least one label"):
@@ -331,12 +339,12 @@ def test_bad_arrays():
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        (("3",), TypeError, "num_class must be an integer, at least 2; got '3'"),
-        ((2.5,), TypeError, r"num_class must be an integer, at least 2; got 2\.5"),
-        ((1,), ValueError, r"num_class must lie in \[2, 2147483648\); got 1"),
+        (("3",), TypeError, r"num_class must be an integer in \[2, 2147483647\]; got '3'"),
+        ((2.5,), TypeError, r"num_class must be an integer in \[2, 2147483647\]; got 2\.5"),
+        ((1,), ValueError, r"num_class must be an integer in \[2, 2147483647\]; got 1"),
         ((2,), ValueError, "n_features must be the number of columns .*; got None"),
-        ((2, "4"), TypeError, "n_features must be an integer, at least 1; got '4'"),
-        ((2, 0), ValueError, "n_features must be at least 1; got 0"),
+        ((2, "4"), TypeError, "n_features must be an integer of at least 1; got '4'"),
+        ((2, 0), ValueError, "n_features must be an integer of at least 1; got 0"),
     ],
 )
 def test_bad_parameters_of_catboost(arguments, error, message):
@@ -375,9 +383,9 @@ def test_class_weights_may_be_any_numbers():
             r"\[0, 2\); got 18446744073709551615 at index 1",
         ),
         (([0, -1],), IndexError, r"y must lie in \[0, 1\); got -1 at index 1"),
-        (([0, 1], None, "3"), TypeError, "num_class must be an integer, at least 1; got '3'"),
-        (([0, 1], None, 0), ValueError, r"num_class must lie in \[1, 2147483648\); got 0"),
-        (([0, 1], None, 2**70), ValueError, "num_class must lie in"),
+        (([0, 1], None, "3"), TypeError, r"num_class must be an integer in \[1, 2147483647\]; got '3'"),
+        (([0, 1], None, 0), ValueError, r"num_class must be an integer in \[1, 2147483647\]; got 0"),
+        (([0, 1], None, 2**70), ValueError, r"num_class must be an integer in \[1, "),
         (([0, 1], [0, 0]), ValueError, r"sample_weight must have a finite sum .*, other than 0; got 0\.0"),
         (([0, 1], [1, np.nan]), ValueError, "sample_weight must have a finite sum .*; got nan"),
     ],

@@ -26,6 +26,18 @@ def apart(one, other):
     return np.abs(np.asarray(one, float) - np.asarray(other, float)).max()
 
 
+def through_a_file(model, folder):
+    joblib.dump(model, folder / "model")
+    return joblib.load(folder / "model")
+
+
+def check_fall(found, y, options):
+    """Losses, round by round: never up, and more than half of the way from equal scores to the least that can be."""
+    assert np.diff(found).max() < 0
+    start = boosters.losses(y, np.zeros((len(y), 3)), options).mean()
+    assert found[-1] < (start + boosters.least_loss(options)) / 2
+
+
 @pytest.fixture(params=[False, True], ids=["unweighted", "weighted"])
 def weighted(request):
     return request.param
@@ -123,8 +135,7 @@ class TestXGBoost:
         twin = sklearn_base.clone(model)
         assert twin.objective.get_config() == model.objective.get_config()
         assert set(twin.get_xgb_params()) == set(self.estimator().get_xgb_params()) - {"objective"}
-        joblib.dump(twin.fit(X, y), tmp_path / "model")
-        again = joblib.load(tmp_path / "model")
+        again = through_a_file(twin.fit(X, y), tmp_path)
         assert apart(again.predict_proba(X), model.fit(X, y).predict_proba(X)) == 0
 
     @pytest.mark.parametrize("options", boosters.OPTIONS[1:], ids=str)
@@ -132,12 +143,8 @@ class TestXGBoost:
         X, y, _ = boosters.uneven_iris()
         objective = xgboost_objective(**options)
         model = self.estimator(objective=objective, eval_metric=objective.cross_entropy)
-        found = model.fit(X, y, eval_set=[(X, y)], verbose=False).evals_result()["validation_0"][
-            "cross_entropy"
-        ]
-        assert np.diff(found).max() < 0
-        start = boosters.losses(y, np.zeros((len(y), 3)), options).mean()
-        assert found[-1] < (start + boosters.least_loss(options)) / 2
+        model.fit(X, y, eval_set=[(X, y)], verbose=False)
+        check_fall(model.evals_result()["validation_0"]["cross_entropy"], y, options)
 
     def test_bad_labels(self):
         import xgboost
@@ -251,8 +258,7 @@ class TestLightGBM:
         model = self.estimator(objective=lightgbm_objective(gamma=1.0))
         twin = sklearn_base.clone(model)
         assert twin.get_params()["objective"].get_config() == model.get_params()["objective"].get_config()
-        joblib.dump(twin.fit(X, y), tmp_path / "model")
-        again = joblib.load(tmp_path / "model")
+        again = through_a_file(twin.fit(X, y), tmp_path)
         assert apart(again.predict(X, raw_score=True), model.fit(X, y).predict(X, raw_score=True)) == 0
 
     @pytest.mark.parametrize("options", boosters.OPTIONS[1:], ids=str)
@@ -263,9 +269,7 @@ class TestLightGBM:
         for rounds in range(1, ROUNDS + 1):
             raw = model.predict(X, raw_score=True, num_iteration=rounds)
             found.append(objective.cross_entropy(y, raw)[1])
-        assert np.diff(found).max() < 0
-        start = boosters.losses(y, np.zeros((len(y), 3)), options).mean()
-        assert found[-1] < (start + boosters.least_loss(options)) / 2
+        check_fall(found, y, options)
 
     def test_fold_init_score_wants_one_for_each_tree(self, iris):
         booster = self.train(iris, {"num_class": 3, "objective": lightgbm_objective()})
@@ -349,9 +353,8 @@ class TestCatBoost:
             X, y, sample_weight=weight, eval_set=(X, y)
         )
         found = ours.get_evals_result()["validation"]
-        own = [
-            name for name in found if name.startswith("Logloss")
-        ]  # with weights also one that leaves them out
+        # With weights also one that leaves them out.
+        own = [name for name in found if name.startswith("Logloss")]
         others = [name for name in found if name not in own]
         assert own
         assert others
@@ -362,8 +365,7 @@ class TestCatBoost:
         model = self.estimator(**catboost_objective(gamma=1.0).params(3))
         twin = sklearn_base.clone(model)
         assert twin.get_params()["loss_function"].get_config() == catboost_objective(gamma=1.0).get_config()
-        joblib.dump(twin.fit(X, y), tmp_path / "model")
-        again = joblib.load(tmp_path / "model")
+        again = through_a_file(twin.fit(X, y), tmp_path)
         assert apart(again.predict_proba(X), model.fit(X, y).predict_proba(X)) == 0
 
     @pytest.mark.parametrize("options", boosters.OPTIONS[1:], ids=str)
@@ -374,9 +376,7 @@ class TestCatBoost:
         for rounds in range(1, ROUNDS + 1):
             raw = model.predict(X, prediction_type="RawFormulaVal", ntree_end=rounds)
             found.append(objective.cross_entropy_of(y, raw))
-        assert np.diff(found).max() < 0
-        start = boosters.losses(y, np.zeros((len(y), 3)), options).mean()
-        assert found[-1] < (start + boosters.least_loss(options)) / 2
+        check_fall(found, y, options)
 
     def test_bad_labels_are_told_by_catboost(self):
         import catboost

@@ -349,7 +349,12 @@ def test_a_good_call_writes():
 @pytest.mark.parametrize("classes", [2**31, 3_100_000_000, 2**32, 2**33])
 def test_a_hessian_larger_than_the_address_space(classes, full):
     """Rows of one number that is read again and again: the square of their length does not fit into 64 bits."""
-    row = {**row_call(Arena()), "x": np.broadcast_to(np.float64(0), classes), "class_weight": None, "full": full}
+    row = {
+        **row_call(Arena()),
+        "x": np.broadcast_to(np.float64(0), classes),
+        "class_weight": None,
+        "full": full,
+    }
     with pytest.raises(MemoryError):
         _core.row_derivatives(*row.values())
 

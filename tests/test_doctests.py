@@ -12,7 +12,7 @@ import pytest
 import xent_native
 
 # Libraries without which the examples of a subpackage cannot run.
-NEEDED = {"xent_native.sklearn": ("sklearn", "scipy")}
+NEEDED = {"xent_native.sklearn": ("sklearn", "scipy"), "xent_native.dask": ("dask",)}
 
 MODULES = ["xent_native"] + [
     module.name

@@ -72,12 +72,7 @@ def test_all_methods_give_scikit_learns_values(kind, dtype, out, order, weighted
         buffers = {n: np.full(s, np.nan, out, order=order) for n, s in zip(outputs, shapes, strict=True)}
         wanted = getattr(theirs, method)(y, raw, weight, **{n: b.copy("K") for n, b in buffers.items()})
         got = getattr(ours, method)(y, raw, weight, **buffers)
-        for one, other, buffer in zip(
-            _each(got),
-            _each(wanted),
-            buffers.values(),
-            strict=True,
-        ):
+        for one, other, buffer in zip(_each(got), _each(wanted), buffers.values(), strict=True):
             assert one is buffer
             assert_same(one, other, dtype)
 
@@ -198,13 +193,13 @@ def test_what_does_not_fit_is_refused():
         loss.gradient_hessian(y, raw, gradient_out=narrow, hessian_out=narrow)
     with pytest.raises(ValueError, match="n_threads must be an integer of at least 1; got 0"):
         loss.gradient(y, raw, n_threads=0)
-    with pytest.raises(ValueError, match="n_classes must be at least 2; got 1"):
+    with pytest.raises(ValueError, match=r"n_classes must be an integer in \[2, \d+\]; got 1"):
         MultinomialLoss(1)
-    with pytest.raises(TypeError, match="n_classes must be an integer; got '3'"):
+    with pytest.raises(TypeError, match=r"n_classes must be an integer in \[2, \d+\]; got '3'"):
         MultinomialLoss("3")
-    with pytest.raises(ValueError, match=r"n_classes must be at most \d+; got 1000"):
+    with pytest.raises(ValueError, match=r"n_classes must be an integer in \[2, \d+\]; got 1000"):
         MultinomialLoss(10**30)
-    with pytest.raises(ValueError, match=r"n_classes must be at most .*; got an object of type int"):
+    with pytest.raises(ValueError, match=r"n_classes must be an integer in .*; got an object of type int"):
         MultinomialLoss(10**5000)
 
 
@@ -272,12 +267,12 @@ PAIRS_OF_OUTPUTS = [
 ]
 
 
-@pytest.mark.parametrize("kind", PAIRS)
-@pytest.mark.parametrize(("method", "one", "other"), PAIRS_OF_OUTPUTS)
+@pytest.mark.parametrize(
+    ("kind", "method", "one", "other"),
+    [(kind, *case) for kind in PAIRS for case in PAIRS_OF_OUTPUTS if hasattr(PAIRS[kind][0], case[0])],
+)
 def test_of_two_outputs_the_one_that_does_not_fit_is_named(kind, method, one, other):
     ours, _ = PAIRS[kind]
-    if not hasattr(ours, method):
-        return
     y, raw, _ = problem(ours, np.float64)
     for name, partner in ((one, other), (other, one)):
         good = np.full(raw.shape[:1] if partner == "loss_out" else raw.shape, 7.0)

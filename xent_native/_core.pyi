@@ -14,7 +14,7 @@ STORED: dict[np.dtype[Any], int]
 BFLOAT16: int
 FLOAT64_TO_FLOAT32: int
 INTEGERS: dict[np.dtype[Any], int]
-WHOLE_FLOATS: dict[np.dtype[Any], int]
+LABELS: dict[np.dtype[Any], int]
 REDUCTIONS: dict[str | None, int]
 SHAPES: dict[str, int]
 PLAIN: dict[str, int]

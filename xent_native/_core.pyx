@@ -29,7 +29,8 @@ INTEGERS = {
     + 2 * (numpy.dtype(char).itemsize.bit_length() - 1)
     for char in "bBhHiIlLqQ"
 }
-WHOLE_FLOATS = {numpy.dtype("f4"): XN_WHOLE_FLOAT32, numpy.dtype("f8"): XN_WHOLE_FLOAT64}  # labels of boosters
+# Labels of hosts that have them in floats, too.
+LABELS = {**INTEGERS, numpy.dtype("f4"): XN_WHOLE_FLOAT32, numpy.dtype("f8"): XN_WHOLE_FLOAT64}
 REDUCTIONS = {
     None: XN_NONE,
     "none": XN_NONE,

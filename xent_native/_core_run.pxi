@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-# Part of _core.pyx: the call of C, with the GIL, with signals, and what becomes of its status.
+# Part of _core.pyx: how C is called: the GIL, signals, and the exceptions that statuses become.
 
 cdef extern from "Python.h":
-    int PyErr_CheckSignals() noexcept  # the exception that it sets stays pending until cross_entropy raises it
+    int PyErr_CheckSignals() noexcept  # the exception that it sets stays pending until check() raises it
     unsigned long PyThread_get_thread_ident() noexcept nogil
 
 cdef extern from "<time.h>" nogil:

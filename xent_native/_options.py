@@ -47,6 +47,28 @@ def number(value: Any) -> float:
         return math.inf
 
 
+def count(name: str, value: Any, least: int = 1, most: int | None = None) -> int:
+    """An integer from `least` up to `most`; TypeError for what is no integer, ValueError for one out of range."""
+    kind: type[Exception] = ValueError
+    found = value
+    try:
+        found = integer(value)
+        if found >= least and (most is None or found <= most):
+            return found
+    except (TypeError, OverflowError):
+        kind = TypeError
+    expected = f"an integer of at least {least}" if most is None else f"an integer in [{least}, {most}]"
+    raise kind(f"{name} must be {expected}; got {shown(found)}")
+
+
+def real(name: str, value: Any, expected: str = "a number") -> float:
+    """A real number of any type; TypeError, that `name` must be what is expected, for anything else."""
+    try:
+        return number(value)
+    except TypeError:
+        raise TypeError(f"{name} must be {expected}; got {shown(value)}") from None
+
+
 def flag(name: str, value: Any) -> bool:
     """Whether an option is true; ValueError if it is neither true nor false."""
     try:

@@ -583,7 +583,7 @@ def _labels(value: Any, x: np.ndarray, names: Names) -> np.ndarray:
         raise DataError(
             f"{names.labels} must have shape ({len(x)},), one for each row of {names.predictions}; got {label.shape}"
         )
-    return np.ascontiguousarray(label.reshape(len(x)))
+    return np.require(label.reshape(len(x)), requirements=("C", "A"))  # what comes over a wire lies anywhere
 
 
 def _weights(value: Any, rows: int, names: Names) -> np.ndarray | None:
@@ -592,7 +592,7 @@ def _weights(value: Any, rows: int, names: Names) -> np.ndarray | None:
     weight = _problem.as_array(names.weights, value)
     if weight.shape not in ((rows,), (rows, 1)):
         raise DataError(f"{names.weights} must have shape ({rows},), one for each row; got {weight.shape}")
-    weight = np.ascontiguousarray(weight.reshape(rows), np.float64)
+    weight = np.require(weight.reshape(rows), np.float64, ("C", "A"))
     wrong = ~((weight >= 0) & (weight < np.inf))
     if wrong.any():
         row = int(wrong.argmax())

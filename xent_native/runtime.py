@@ -26,12 +26,9 @@ _context_threads: contextvars.ContextVar[int] = contextvars.ContextVar("xent_nat
 def check_threads(n: object, name: str = "n_threads") -> int:
     """A number of threads as an int of at least 1; ValueError otherwise."""
     try:
-        count = _options.integer(n)
-    except (TypeError, OverflowError):
-        raise ValueError(f"{name} must be an integer of at least 1; got {_options.shown(n)}") from None
-    if count < 1:
-        raise ValueError(f"{name} must be an integer of at least 1; got {_options.shown(count)}")
-    return min(count, _MOST)
+        return min(_options.count(name, n), _MOST)
+    except TypeError as error:
+        raise ValueError(str(error)) from None
 
 
 def resolve_threads(n_threads: object) -> int:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ..timing import Contestant, ratios, run_rounds
+from ..timing import times_as_fast
 from . import targets
 from .line import Line, line_of
 from .session import Session
@@ -38,12 +38,7 @@ def boosting(session: Session) -> Iterator[Line]:
     xent_native.set_isa(session.isas[0])
     for duel in duels(*(targets.BOOSTING_QUICK if session.quick else targets.BOOSTING), session.threads):
         session.say(f"{duel.what}: measuring")
-        first, second = Contestant(duel.ours), Contestant(duel.theirs)
-        for contestant in (first, second):
-            contestant.call()
-            contestant.plan(session.plan, batched=True)
-        run_rounds([first, second], session.plan.repeats, session.plan.pause)
-        times = ratios(second.samples, first.samples, session.plan.repeats)
+        times = times_as_fast(duel.ours, duel.theirs, session.plan)
         yield line_of(SECTION, duel.what, "times", targets.BOOSTING_TIMES, times)
 
 

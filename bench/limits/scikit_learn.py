@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..timing import Contestant, ratios, run_rounds
+from ..timing import times_as_fast
 from . import targets
 from .line import Line, line_of
 from .memory import probe
@@ -94,12 +94,7 @@ def _times(
     plan = replace(session.plan, repeats=min(session.plan.repeats, 7))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        pair = [Contestant(theirs), Contestant(ours)]
-        for contestant in pair:
-            contestant.call()
-            contestant.plan(plan, batched)
-        run_rounds(pair, plan.repeats, plan.pause)
-    return ratios(pair[0].samples, pair[1].samples, plan.repeats)
+        return times_as_fast(ours, theirs, plan, batched)
 
 
 def _data_set(name: str) -> tuple[np.ndarray, np.ndarray]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..timing import Contestant, ratios, run_rounds
+from ..timing import times_as_fast
 from . import targets
 from .line import Line, line_of
 from .session import Session
@@ -33,7 +33,8 @@ def sklearn_losses(session: Session) -> Iterator[Line]:
                 )
                 continue
             ours, theirs = _calls(session, rows, classes, threads)
-            yield line_of(SECTION, what, "times", targets.SKLEARN_TIMES, _ratios(session, ours, theirs))
+            times = times_as_fast(ours, theirs, session.plan)
+            yield line_of(SECTION, what, "times", targets.SKLEARN_TIMES, times)
 
 
 def _calls(session: Session, rows: int, classes: int, threads: int) -> list[Callable[[], Any]]:
@@ -62,13 +63,3 @@ def _calls(session: Session, rows: int, classes: int, threads: int) -> list[Call
     for one, other in zip(*buffers, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-7)
     return calls
-
-
-def _ratios(session: Session, ours: Callable[[], Any], theirs: Callable[[], Any]) -> list[float]:
-    contestants = [Contestant(ours), Contestant(theirs)]
-    for contestant in contestants:
-        contestant.plan(session.plan, batched=True)
-    rounds = max(contestant.repeats for contestant in contestants)
-    run_rounds(contestants, rounds, session.plan.pause)
-    first, second = contestants
-    return ratios(second.samples, first.samples, rounds)

@@ -67,9 +67,15 @@ const char *xn_book_section(const xn_book_shape *shape, int section, int64_t *it
     const int64_t w_class_cells = w * class_cells;
     switch (section) {
 #define COUNT(name, number) \
-    case SECTION_##name: *items = number; *is_sum = 0; return #name;
+    case SECTION_##name:    \
+        *items = number;    \
+        *is_sum = 0;        \
+        return #name;
 #define SUM(name, number) \
-    case SECTION_##name: *items = number; *is_sum = 1; return #name;
+    case SECTION_##name:  \
+        *items = number;  \
+        *is_sum = 1;      \
+        return #name;
         XN_BOOK(COUNT, SUM)
 #undef COUNT
 #undef SUM
@@ -88,10 +94,10 @@ typedef struct {
 
 static book open_book(const xn_book_shape *shape, int64_t *data) {
     book b;
-    int64_t *start[SECTIONS];
+    int64_t *start[SECTIONS] = {0};
     for (int i = 0; i < SECTIONS; i++) {
-        int64_t items;
-        int is_sum;
+        int64_t items = 0;
+        int is_sum = 0;
         (void)xn_book_section(shape, i, &items, &is_sum);
         start[i] = data;
         data += is_sum ? items * XN_LIMBS : items;
@@ -110,11 +116,11 @@ typedef struct {
 } entry_context;
 
 /* Which rows a part of a book takes: those that count, and of these those whose loss is a number. */
-#define EACH_ROW(e, i)                            \
-    for (int64_t i = 0; i < (e)->rows; i++)       \
+#define EACH_ROW(e, i)                      \
+    for (int64_t i = 0; i < (e)->rows; i++) \
         if ((e)->scores->label[i] >= 0)
-#define EACH_NUMBER(e, i)                         \
-    for (int64_t i = 0; i < (e)->rows; i++)       \
+#define EACH_NUMBER(e, i)                   \
+    for (int64_t i = 0; i < (e)->rows; i++) \
         if ((e)->scores->label[i] >= 0 && (e)->scores->rank[i] >= 0)
 
 static double weight_of(const xn_entries *e, int64_t i) {

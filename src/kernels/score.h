@@ -4,11 +4,11 @@
  *
  * With m the maximum and e = exp(x - m), or p / m from probabilities, so that e is 1 at the maximum:
  *     S = ties + rest, rest the sum of e below the maximum; the best probability is 1 / S
- *     Brier = (1 - p_y)^2 + sum of p_k^2 over the others (Brier 1950), from sums that leave the label out: no digit of a
- *             confident row is lost to a difference from 1
- *     rank = classes above the label, among equals those before it; 0 is a hit. The best class is the first that has m
- * These are statistics, not losses: a few rounding errors of the type are allowed, see score_bound in the tests. Rows
- * that hold NaN, or nothing finite, have a loss of NaN, and what this says of them means nothing. */
+ *     Brier = (1 - p_y)^2 + sum of p_k^2 over the others (Brier 1950), from sums that leave the label out: no digit of
+ * a confident row is lost to a difference from 1 rank = classes above the label, among equals those before it; 0 is a
+ * hit. The best class is the first that has m These are statistics, not losses: a few rounding errors of the type are
+ * allowed, see score_bound in the tests. Rows that hold NaN, or nothing finite, have a loss of NaN, and what this says
+ * of them means nothing. */
 
 /* A row, or a lane, once its classes were read. `at` is e at the label; best is a class. */
 typedef struct {
@@ -62,11 +62,13 @@ static inline void XN_T(score_extremes)(const xn_tile *t, int64_t row, real *cop
         const int64_t n = XN_T(least)(t->classes - from, XN_T(FLUSH));
         const real *x = XN_T(inputs)(t, row, from, n, copy);
         for (int64_t j = 0; j < n; j += XN_LANES) {
-            const real *at = x + (j + XN_LANES <= n ? j : from > 0 || n >= XN_LANES ? n - XN_LANES : 0);
+            const int64_t last = XN_T(least)(j, n - XN_LANES); /* the elements before it exist, but may be others */
+            const ireal skip = (ireal)(j - last);
 #pragma omp simd
-            for (int i = 0; i < XN_LANES; i++) {
-                most[i] = at[i] > most[i] ? at[i] : most[i];
-                least[i] = at[i] < least[i] ? at[i] : least[i];
+            for (ireal i = 0; i < XN_LANES; i++) {
+                const real one = x[last + i];
+                most[i] = one > most[i] && i >= skip ? one : most[i];
+                least[i] = one < least[i] && i >= skip ? one : least[i];
             }
         }
     }
@@ -100,9 +102,10 @@ XN_INLINE void XN_T(score_row)(int logits, const xn_tile *t, int64_t row, real *
         int64_t j = 0;
         for (; j + XN_LANES <= n; j += XN_LANES)
             XN_T(score_vector)(logits, &s, x + j, (ireal)(from + j), 0, label, max, at, inverse, zero);
-        if (j < n) { /* with the elements before it: they exist, see lanes.h */
+        if (j < n) {
             const int64_t last = n - XN_LANES;
-            XN_T(score_vector)(logits, &s, x + last, (ireal)(from + last), (ireal)(j - last), label, max, at, inverse, zero);
+            XN_T(score_vector)(logits, &s, x + last, (ireal)(from + last), (ireal)(j - last), label, max, at, inverse,
+                               zero);
         }
 #pragma omp simd
         for (int i = 0; i < XN_LANES; i++) {

@@ -205,7 +205,7 @@ static void run_alone(const draw *d, xn_kernel *kernel, int64_t row) {
     compare(d, ISAS - 1, row, 1, "one row alone");
 }
 
-void run_binary_tile(const binary_kernels *k, xn_dtype dtype, int64_t rows, int64_t classes, uint64_t seed) {
+void run_binary_tile(const kernel_set *k, xn_dtype dtype, int64_t rows, int64_t classes, uint64_t seed) {
     rng r = rng_of(seed);
     draw d = {.dtype = dtype};
     draw_tile(&d, &r, rows, classes);

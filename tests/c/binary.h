@@ -12,9 +12,9 @@ typedef struct {
     const char *const *isas;
     int count;
     xn_kernel *kernel[3];
-} binary_kernels;
+} kernel_set;
 
 /* Draws a tile of so many rows and classes, runs it, and checks results, bits, and one row alone. */
-void run_binary_tile(const binary_kernels *k, xn_dtype dtype, int64_t rows, int64_t classes, uint64_t seed);
+void run_binary_tile(const kernel_set *k, xn_dtype dtype, int64_t rows, int64_t classes, uint64_t seed);
 
 #endif

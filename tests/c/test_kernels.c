@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "binary.h"
+#include "scores.h"
 #include "specimen.h"
 
 enum {
@@ -47,9 +48,9 @@ typedef struct {
 } kernel_id;
 
 static xn_kernel *kernel_of(const xn_kernel_table *table, kernel_id id, xn_dtype dtype) {
-    xn_kernel *pair[2];
-    memcpy(pair, (const char *)table + id.offset, sizeof pair);
-    return pair[dtype];
+    xn_kernel *all[XN_TYPES];
+    memcpy(all, (const char *)table + id.offset, sizeof all);
+    return all[dtype];
 }
 
 /* All ISAs with fused multiply-add have the same bits. */
@@ -166,7 +167,7 @@ static void drive_prob_ce_cols(session *at, kernel_id id) {
 static void drive_binary(session *at, kernel_id id, int is_rows) {
     rng r = rng_of(at->seed);
     for (int dtype = XN_FLOAT32; dtype <= XN_FLOAT64; dtype++) {
-        binary_kernels k = {id.name, names, isas, {NULL}};
+        kernel_set k = {id.name, names, isas, {NULL}};
         for (int isa = 0; isa < isas; isa++) k.kernel[isa] = kernel_of(tables[isa], id, (xn_dtype)dtype);
         for (int index = 0; class_count(index); index++)
             for (int i = 0; i < at->tiles; i++) {
@@ -185,6 +186,30 @@ static void drive_binary_ce_rows(session *at, kernel_id id) {
 
 static void drive_binary_ce_cols(session *at, kernel_id id) {
     drive_binary(at, id, 0);
+}
+
+static void drive_scores(session *at, kernel_id id, int is_rows) {
+    rng r = rng_of(at->seed);
+    for (int dtype = XN_FLOAT32; dtype < XN_DTYPES; dtype++) {
+        kernel_set k = {id.name, names, isas, {NULL}};
+        for (int isa = 0; isa < isas; isa++) k.kernel[isa] = kernel_of(tables[isa], id, (xn_dtype)dtype);
+        for (int index = 0; class_count(index); index++)
+            for (int i = 0; i < at->tiles; i++) {
+                const int64_t classes = class_count(index);
+                if (is_rows ? classes < 16 : classes > XN_FEW_CLASSES) continue;
+                run_score_tile(&k, (xn_dtype)dtype, rng_int(&r, 1, least(MOST_ROWS, TILE_ELEMENTS / classes + 1)),
+                               classes, rng_next(&r));
+                at->done++;
+            }
+    }
+}
+
+static void drive_score_rows(session *at, kernel_id id) {
+    drive_scores(at, id, 1);
+}
+
+static void drive_score_cols(session *at, kernel_id id) {
+    drive_scores(at, id, 0);
 }
 
 static void drive_shaped_ce_rows(session *at, kernel_id id) {

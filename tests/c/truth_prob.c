@@ -81,7 +81,7 @@ static prob_mass dense_loss(truth *t, const errors *e, const prob_sum *s) {
         const long double u = t->u[c], error = target_error(t, e, c);
         size += fabsl(u);
         if (isnan(u) || y.inside) mixed_add(&m.mass, u, error + (e->sum + 3 * h) * fabsl(u));
-        m.unsure += y.unsure ? fabsl(u) : 0;
+        m.unsure += y.unsure ? fabsl(u) + error : 0;
         if (u == 0 && error == 0) continue;
         if (y.subnormal || (isinf(y.loss) && is_vague(t, e, c))) loss.freedom = ANYTHING;
         if (u == 0) continue;
@@ -108,7 +108,8 @@ static void prob_dense(truth *t, const errors *e, const prob_sum *s) {
         const long double quotient = target == 0 ? 0 : target / t->x[c], other = w * quotient;
         const long double own = y.inside ? other : 0, of_target = vague == 0 ? 0 : vague / fabsl(t->x[c]);
         long double error = of_base + 2 * h * fabsl(base - own);
-        if (y.inside) error += size * of_target + fabsl(own) * 3 * h;
+        if (y.inside || y.unsure) error += size * of_target;
+        if (y.inside) error += fabsl(own) * 3 * h;
         error += (1 + 4 * h + s->error) * size * m.unsure / s->value + (y.unsure ? fabsl(other) : 0);
         error += fabsl(w) < e->normal ? fabsl(base) : 0; /* a weight of 0 drops it all */
         error += e->tiny * (1 + size) + lost(e, w, y.inside || y.unsure ? quotient : 0) +

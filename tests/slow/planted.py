@@ -31,7 +31,8 @@ from plants import ADDRESSES, C_TESTS, FUZZER, MEMORY, PLANTS, PYTEST, THREADS, 
 
 # Not optimised: built quickly. The optimised code has its own tests.
 QUICK = ["-DCMAKE_BUILD_TYPE=Debug", "-DCMAKE_C_FLAGS_DEBUG=-O0"]
-FUZZ_RUNS = 100_000  # without a corpus: what the seeds of the generators make
+# Without a corpus, and always the same runs: a fuzzer that finds something new ends this, and has tests of its own.
+FUZZ_OPTIONS = ["-runs=100000", "-seed=1"]
 LEFT_OUT = shutil.ignore_patterns("build", ".*", "__pycache__", "*.so", "results")
 
 
@@ -107,7 +108,7 @@ def finders(tree: Path, folder: Path):
             folder / "fuzz",
             [f"-DCMAKE_C_COMPILER={clang}", *fuzz.OPTIONS],
             lambda target: attempt(
-                target, *fuzz.FLAGS, f"-runs={FUZZ_RUNS}", f"-artifact_prefix={folder}/", env=fuzz.ENVIRONMENT
+                target, *fuzz.FLAGS, *FUZZ_OPTIONS, f"-artifact_prefix={folder}/", env=fuzz.ENVIRONMENT
             ),
         ),
         PYTEST: lambda: Python(tree, folder / "python"),

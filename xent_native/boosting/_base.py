@@ -14,10 +14,8 @@ from .. import _copy, _core, _options, _problem, activations, runtime
 
 FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 FORMS = ("diagonal", "doubled", "friedman")
-_END_OF_CLASSES = 1 << 31  # boosters count them in 32 bits
-_MOST_CLASSES = (
-    1 << 20
-)  # that labels alone can ask for: one more than the largest may be more than the memory holds
+MOST_CLASSES = (1 << 31) - 1  # boosters count them in 32 bits
+_MOST_BY_LABELS = 1 << 20  # classes that labels alone can ask for: more may be more than the memory holds
 
 
 class Objective:
@@ -119,9 +117,7 @@ class Objective:
         >>> lightgbm_objective().proba(np.zeros((1, 4))).tolist()
         [[0.25, 0.25, 0.25, 0.25]]
         """
-        x = _problem.prediction(raw, "raw")[0]
-        if not (x.ndim == 1 or (x.ndim == 2 and x.shape[1] > 0)):
-            raise ValueError(f"raw must have shape (N,) or (N, K); got {x.shape}")
+        x = _scores("raw", raw)
         if x.ndim == 2 and x.shape[1] > 1:
             return np.asarray(activations.softmax(x))
         positive = activations.sigmoid(x.reshape(-1))
@@ -144,8 +140,8 @@ class Objective:
         float
             In nats.
         """
-        x = _problem.prediction(raw, "raw")[0]
-        if x.ndim == 1 or (x.ndim == 2 and x.shape[1] == 1):
+        x = _scores("raw", raw)
+        if x.ndim == 1 or x.shape[1] == 1:
             x = _two_classes(x.reshape(-1)).T
         y, weight = self._rows(y_true, sample_weight, len(x))
         return self._mean(y, x, weight)
@@ -172,14 +168,14 @@ class Objective:
             raise ValueError("y must have at least one label; got none")
         if num_class is None:
             end = int(labels.max()) + 1
-            if end > _MOST_CLASSES:
+            if end > _MOST_BY_LABELS:
                 raise ValueError(
-                    f"y must lie in [0, {_MOST_CLASSES}), or num_class must be given; got "
+                    f"y must lie in [0, {_MOST_BY_LABELS}), or num_class must be given; got "
                     f"{_label(labels.max())} at index {labels.argmax()}"
                 )
             count = max(end, 1)
         else:
-            count = class_count(num_class, 1)
+            count = _options.count("num_class", num_class, 1, MOST_CLASSES)
         wrong = np.flatnonzero((labels < 0) | (labels >= count))
         if len(wrong):
             raise IndexError(
@@ -213,6 +209,17 @@ class Objective:
 
     # How a host's arrays become a call of the kernels.
 
+    def _arrays(
+        self, y_true: Any, y_pred: Any, sample_weight: Any
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        """Labels, scores in float32 or float64, and weights, from either of the two ways to call an objective."""
+        y_true, y_pred, sample_weight = unpacked(y_true, y_pred, sample_weight)
+        x = _scores("y_pred", y_pred)
+        if x.dtype not in _core.FLOATS:
+            x = _copy.converted(x, FLOAT64)
+        y, weight = self._rows(y_true, sample_weight, len(x))
+        return y, x, weight
+
     def _rows(self, y: Any, sample_weight: Any, rows: int) -> tuple[np.ndarray, np.ndarray | None]:
         """Labels, in a dtype that the core reads, and weights."""
         labels = _problem.as_array("y_true", y)
@@ -222,7 +229,7 @@ class Objective:
             raise ValueError(f"y_true must have shape ({rows},), one label per row; got {labels.shape}")
         if labels.dtype.kind == "b":
             labels = labels.view(np.uint8)
-        if labels.dtype not in _core.INTEGERS and labels.dtype not in _core.WHOLE_FLOATS:
+        if labels.dtype not in _core.LABELS:
             labels = _copy.converted(labels, FLOAT64)
         if not labels.flags.aligned:
             labels = _copy.converted(labels, labels.dtype)
@@ -260,12 +267,10 @@ class Objective:
         hess: np.ndarray,
     ) -> None:
         """Fills gradient and Hessian of softmax, in the layout that `x` has or another, in its dtype or float32."""
-        narrow = x.dtype == FLOAT64 and grad.dtype == FLOAT32
-        dtype = _core.FLOAT64_TO_FLOAT32 if narrow else _core.stored_code(x.dtype)
         classes = x.shape[axis]
         try:
             _core.cross_entropy(
-                True, x, dtype, axis, y, label_type(y), None, None, self.label_smoothing,
+                True, x, _dtype_code(x, grad), axis, y, _core.LABELS[y.dtype], None, None, self.label_smoothing,
                 self._class_weights(classes, _problem.computed(x.dtype)), weight, weight_type(weight), 0.0, 0,
                 runtime.resolve_threads(self.n_threads), None, 0, None, grad, hess, None, None,
                 _core.SHAPES["focal" if self.gamma else "plain"], self.gamma, 1.0, True,
@@ -293,13 +298,11 @@ class Objective:
             grad[...], hess[...] = both[0, 1], both[1, 1]
             return
         positive = None if factors is None else np.array([ratio], dtype)
-        narrow = x.dtype == FLOAT64 and grad.dtype == FLOAT32
-        code = _core.FLOAT64_TO_FLOAT32 if narrow else _core.stored_code(x.dtype)
         try:
             _core.binary_cross_entropy(
-                True, x[:, None], code, 1, None, self.label_smoothing, positive, None, weight, weight_type(weight), 0.0,
-                0, share, runtime.resolve_threads(self.n_threads), None, 0, None, grad[:, None], hess[:, None],
-                None, True, y, label_type(y),
+                True, x[:, None], _dtype_code(x, grad), 1, None, self.label_smoothing, positive, None,
+                weight, weight_type(weight), 0.0, 0, share, runtime.resolve_threads(self.n_threads), None, 0, None,
+                grad[:, None], hess[:, None], None, True, y, _core.LABELS[y.dtype],
             )  # fmt: skip
         except _core.LabelError as error:
             raise bad_label(error, y, 2) from None
@@ -309,7 +312,7 @@ class Objective:
         dtype = _problem.computed(x.dtype)
         try:
             return _core.cross_entropy(
-                True, _problem.passable(x, 1), _core.stored_code(x.dtype), 1, y, label_type(y), None, None,
+                True, _problem.passable(x, 1), _core.stored_code(x.dtype), 1, y, _core.LABELS[y.dtype], None, None,
                 self.label_smoothing, self._class_weights(x.shape[1], dtype), weight, weight_type(weight), 0.0,
                 _core.REDUCTIONS["mean" if weight is None else "mean_with_sample_weight"],
                 runtime.resolve_threads(self.n_threads), None, 0, None, None, None, None, None,
@@ -319,19 +322,26 @@ class Objective:
             raise bad_label(error, y, x.shape[1]) from None
 
 
-def class_count(num_class: Any, least: int) -> int:
-    """`num_class` as an int."""
-    try:
-        count = _options.integer(num_class)
-    except (TypeError, OverflowError):
-        raise TypeError(
-            f"num_class must be an integer, at least {least}; got {_options.shown(num_class)}"
-        ) from None
-    if not least <= count < _END_OF_CLASSES:
-        raise ValueError(
-            f"num_class must lie in [{least}, {_END_OF_CLASSES}); got {_options.shown(num_class)}"
-        )
-    return count
+def unpacked(y_true: Any, y_pred: Any, sample_weight: Any) -> tuple[Any, Any, Any]:
+    """Labels, scores and weights, from a call with them or with the scores and a host's data set."""
+    if not hasattr(y_pred, "get_label"):
+        return y_true, y_pred, sample_weight
+    weight = y_pred.get_weight()
+    return y_pred.get_label(), y_true, None if weight is None or np.size(weight) == 0 else weight
+
+
+def _scores(name: str, raw: Any) -> np.ndarray:
+    """Raw scores of any float dtype, shape (N,) or (N, K)."""
+    x = _problem.prediction(raw, name)[0]
+    if not (x.ndim == 1 or (x.ndim == 2 and x.shape[1] > 0)):
+        raise ValueError(f"{name} must have shape (N,) or (N, K); got {x.shape}")
+    return x
+
+
+def _dtype_code(x: np.ndarray, out: np.ndarray) -> int:
+    """What the core calls the dtypes of an input and of outputs, in the same dtype or in float32."""
+    is_narrow = x.dtype == FLOAT64 and out.dtype == FLOAT32
+    return _core.FLOAT64_TO_FLOAT32 if is_narrow else _core.stored_code(x.dtype)
 
 
 def _share_and_ratio(factors: np.ndarray | None) -> tuple[float, float | None]:
@@ -366,12 +376,6 @@ def _whole(name: str, labels: np.ndarray) -> np.ndarray:
     if len(wrong):
         raise ValueError(f"{name} must hold whole numbers; got {labels[wrong[0]]} at index {wrong[0]}")
     return labels
-
-
-def label_type(labels: np.ndarray) -> int:
-    """What the core calls the dtype of labels."""
-    code = _core.INTEGERS.get(labels.dtype)
-    return _core.WHOLE_FLOATS[labels.dtype] if code is None else code
 
 
 def weight_type(weight: np.ndarray | None) -> int:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from .. import _copy, _core, _options, _problem
-from ._base import FLOAT64, FORMS, Objective, bad_label, class_count
+from ._base import FLOAT64, FORMS, MOST_CLASSES, Objective, bad_label
 
 FEW_FEATURES = 20  # below, CatBoost 1.2 takes one step to the leaves of its Logloss
 
@@ -41,8 +41,8 @@ class CatBoostObjective(Objective):
         if type(approx) is not np.ndarray or approx.dtype is not FLOAT64 or approx.ndim != 1:
             approx = _scores(approx)
         # CatBoost gives floats, once a row: those are let through without a look.
-        target = target if type(target) is float else _number("target", target)
-        weight = weight if type(weight) is float else _number("weight", weight)
+        target = target if type(target) is float else _options.real("target", target)
+        weight = weight if type(weight) is float else _options.real("weight", weight)
         form = self.hessian or "full"
         classes = len(approx)
         if classes == 0:
@@ -127,8 +127,8 @@ class CatBoostObjective(Objective):
         >>> catboost_objective().params(2, n_features=30)["leaf_estimation_iterations"]
         10
         """
-        classes = class_count(num_class, 2)
-        features = None if n_features is None else _feature_count(n_features)
+        classes = _options.count("num_class", num_class, 2, MOST_CLASSES)
+        features = None if n_features is None else _options.count("n_features", n_features)
         common = {"loss_function": self, "leaf_estimation_method": "Newton"}
         if classes > 2:
             return {
@@ -152,22 +152,3 @@ def _scores(approx: Any) -> np.ndarray:
     if row.ndim != 1:
         raise ValueError(f"approx must have shape (K,); got {row.shape}")
     return row
-
-
-def _number(name: str, value: Any) -> float:
-    """A number of any type as a float."""
-    try:
-        return _options.number(value)
-    except TypeError:
-        raise TypeError(f"{name} must be a number; got {_options.shown(value)}") from None
-
-
-def _feature_count(value: Any) -> int:
-    """`n_features` as an int."""
-    try:
-        count = _options.integer(value)
-    except (TypeError, OverflowError):
-        raise TypeError(f"n_features must be an integer, at least 1; got {_options.shown(value)}") from None
-    if count < 1:
-        raise ValueError(f"n_features must be at least 1; got {_options.shown(value)}")
-    return count

@@ -7,9 +7,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from .. import _copy, _core, _problem
-from ._base import FLOAT32, FLOAT64, Objective
-from ._xgboost import unpacked
+from .. import _copy, _problem
+from ._base import FLOAT32, FLOAT64, Objective, unpacked
 
 
 class LightGBMObjective(Objective):
@@ -33,13 +32,7 @@ class LightGBMObjective(Objective):
         grad, hess : ndarray of float32
             In the shape of the scores, in Fortran order.
         """
-        labels, scores, weight = unpacked(y_true, y_pred, weight)
-        x = _problem.prediction(scores, "y_pred")[0]
-        if x.dtype not in _core.FLOATS:
-            x = _copy.converted(x, FLOAT64)
-        if not (x.ndim == 1 or (x.ndim == 2 and x.shape[1] > 0)):
-            raise ValueError(f"y_pred must have shape (N,) or (N, K); got {x.shape}")
-        y, weights = self._rows(labels, weight, len(x))
+        y, x, weights = self._arrays(y_true, y_pred, weight)
         columns = x.shape[::-1]
         grad, hess = np.empty(columns, FLOAT32), np.empty(columns, FLOAT32)
         if x.ndim == 2 and x.shape[1] > 1:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from .. import _copy, _core, _problem
-from ._base import FLOAT64, Objective
+from ._base import Objective, unpacked
 
 
 class XGBoostObjective(Objective):
@@ -33,13 +33,7 @@ class XGBoostObjective(Objective):
         grad, hess : ndarray
             In the shape of the margins, and in their dtype, in C order.
         """
-        labels, margins, weight = unpacked(y_true, y_pred, sample_weight)
-        x = _problem.prediction(margins, "y_pred")[0]
-        if x.dtype not in _core.FLOATS:
-            x = _copy.converted(x, FLOAT64)
-        if not (x.ndim == 1 or (x.ndim == 2 and x.shape[1] > 0)):
-            raise ValueError(f"y_pred must have shape (N,) or (N, K); got {x.shape}")
-        y, weights = self._rows(labels, weight, len(x))
+        y, x, weights = self._arrays(y_true, y_pred, sample_weight)
         grad, hess = _core.new_plane(x), _core.new_plane(x)
         if x.ndim == 2 and x.shape[1] > 1:
             x = _problem.passable(x, 1)
@@ -89,11 +83,3 @@ class XGBoostObjective(Objective):
         if self._one_score(average, num_class, binary):
             return float(np.exp(average[1]))
         return [float(margin) for margin in average - average.mean()]
-
-
-def unpacked(y_true: Any, y_pred: Any, sample_weight: Any) -> tuple[Any, Any, Any]:
-    """Labels, scores and weights, from either of the two ways to call an objective."""
-    if not hasattr(y_pred, "get_label"):
-        return y_true, y_pred, sample_weight
-    weight = y_pred.get_weight()
-    return y_pred.get_label(), y_true, None if weight is None or np.size(weight) == 0 else weight

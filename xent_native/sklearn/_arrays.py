@@ -15,7 +15,6 @@ import numpy as np
 from .. import _copy, _core, _problem, runtime
 
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
-_LABELS = {**_core.INTEGERS, **_core.WHOLE_FLOATS}
 _NARROW = {FLOATS[0]: _core.FLOATS[FLOATS[0]], FLOATS[1]: _core.FLOAT64_TO_FLOAT32}  # to float32
 _SUM, _PLAIN = _core.REDUCTIONS["sum"], _core.SHAPES["plain"]
 
@@ -223,7 +222,7 @@ def multinomial(
 
 def _label_code(y: np.ndarray) -> int:
     """What the core calls the dtype of labels."""
-    code = _LABELS.get(y.dtype)
+    code = _core.LABELS.get(y.dtype)
     if code is None:
         raise TypeError(f"y_true must hold whole numbers; got dtype {y.dtype}")
     return code

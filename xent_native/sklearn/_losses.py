@@ -106,14 +106,8 @@ class Methods:
     ) -> tuple[np.ndarray, np.ndarray]:
         """As :meth:`loss`, and the gradient of the sum: of the shape of `raw_prediction`."""
         loss, gradient = _solve(
-            self,
-            y_true,
-            raw_prediction,
-            sample_weight,
-            n_threads,
-            loss_out=loss_out,
-            gradient_out=gradient_out,
-        )
+            self, y_true, raw_prediction, sample_weight, n_threads, loss_out=loss_out, gradient_out=gradient_out
+        )  # fmt: skip
         return loss, gradient
 
     def gradient(
@@ -141,14 +135,8 @@ class Methods:
     ) -> tuple[np.ndarray, np.ndarray]:
         """As :meth:`gradient`, and the diagonal of the Hessian."""
         gradient, hessian = _solve(
-            self,
-            y_true,
-            raw_prediction,
-            sample_weight,
-            n_threads,
-            gradient_out=gradient_out,
-            hessian_out=hessian_out,
-        )
+            self, y_true, raw_prediction, sample_weight, n_threads, gradient_out=gradient_out, hessian_out=hessian_out
+        )  # fmt: skip
         return gradient, hessian
 
 
@@ -166,14 +154,8 @@ class MultinomialMethods(Methods):
     ) -> tuple[np.ndarray, np.ndarray]:
         """As :meth:`gradient`, and the probabilities of the classes."""
         gradient, proba = _solve(
-            self,
-            y_true,
-            raw_prediction,
-            sample_weight,
-            n_threads,
-            gradient_out=gradient_out,
-            proba_out=proba_out,
-        )
+            self, y_true, raw_prediction, sample_weight, n_threads, gradient_out=gradient_out, proba_out=proba_out
+        )  # fmt: skip
         return gradient, proba
 
     def predict_proba(self, raw_prediction: Any) -> Any:
@@ -245,15 +227,8 @@ class MultinomialLoss(MultinomialMethods, HalfMultinomialLoss):
     """
 
     def __init__(self, n_classes: int) -> None:
-        try:
-            count = _options.integer(n_classes)
-        except (TypeError, OverflowError):
-            raise TypeError(f"n_classes must be an integer; got {_options.shown(n_classes)}") from None
-        if count < 2:
-            raise ValueError(f"n_classes must be at least 2; got {count}")
-        if count > sys.maxsize:  # no array has more columns
-            raise ValueError(f"n_classes must be at most {sys.maxsize}; got {_options.shown(count)}")
-        super().__init__(n_classes=count)
+        # No array has more columns.
+        super().__init__(n_classes=_options.count("n_classes", n_classes, 2, sys.maxsize))
 
     def fit_intercept_only(self, y_true: Any, sample_weight: Any = None) -> np.ndarray:
         """Raw predictions of a model without features: logarithms of the class frequencies, less their mean.

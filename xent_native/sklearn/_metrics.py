@@ -26,9 +26,8 @@ __all__ = ["d2_log_loss_score", "log_loss"]
 
 # Those that scikit-learn computes in.
 _DTYPES = (np.dtype(np.float64), np.dtype(np.float32), np.dtype(np.float16))
-_NO_PROBABILITIES = (
-    "The y_prob values do not sum to one. Make sure to pass probabilities."  # scikit-learn's words
-)
+# scikit-learn's words.
+_NO_PROBABILITIES = "The y_prob values do not sum to one. Make sure to pass probabilities."
 _MOST_SPREAD = 16  # integers in a range of so many times the classes are counted, not sorted
 
 
@@ -158,9 +157,8 @@ def d2_log_loss_score(
     """
     case = _plain_case(y_true, y_proba, sample_weight, labels) if _is_default(y_pred) else None
     null = 0.0 if case is None or len(case.p) < 2 else _loss_of_frequencies(case)
-    total = (
-        None if case is None or null == 0.0 else _loss(case, "sum")
-    )  # which may warn: not before that is settled
+    # This may warn: not before it is settled that the answer is ours.
+    total = None if case is None or null == 0.0 else _loss(case, "sum")
     if total is None:
         return float(
             their_d2_log_loss_score(

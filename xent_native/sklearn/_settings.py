@@ -33,16 +33,13 @@ class Settings:
             _boolean("warm_start", estimator.warm_start),
             _options.smoothing(estimator.label_smoothing),
             _options.finite_number("tol", estimator.tol, 0.0),
-            _count("max_iter", estimator.max_iter),
+            _options.count("max_iter", estimator.max_iter),
             int(_core.threads(runtime.resolve_threads(estimator.n_threads))),
         )
 
 
 def _above_zero(name: str, value: Any) -> float:
-    try:
-        found = _options.number(value)
-    except TypeError:
-        raise TypeError(f"{name} must be a number above 0, or inf; got {_options.shown(value)}") from None
+    found = _options.real(name, value, "a number above 0, or inf")
     if math.isnan(found) or found <= 0:
         raise ValueError(f"{name} must be a number above 0, or inf; got {found!r}")
     if math.isinf(1 / found):
@@ -55,13 +52,3 @@ def _boolean(name: str, value: Any) -> bool:
     if not isinstance(value, bool | np.bool_):
         raise TypeError(f"{name} must be True or False; got {_options.shown(value)}")
     return bool(value)
-
-
-def _count(name: str, value: Any) -> int:
-    try:
-        found = _options.integer(value)
-    except (TypeError, OverflowError):
-        raise TypeError(f"{name} must be an integer of at least 1; got {_options.shown(value)}") from None
-    if found < 1:
-        raise ValueError(f"{name} must be an integer of at least 1; got {_options.shown(found)}")
-    return found
