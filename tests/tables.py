@@ -76,6 +76,9 @@ def write(table: Any, path: Path, **options: Any) -> Path:
     else:
         rows = options.pop("rows", None)
         settings = pa.ipc.IpcWriteOptions(**options)
-        with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema, options=settings) as file:
+        with (
+            pa.OSFile(str(path), "wb") as sink,
+            pa.ipc.new_file(sink, table.schema, options=settings) as file,
+        ):
             file.write_table(table, max_chunksize=rows)
     return path

@@ -55,7 +55,13 @@ def test_digits_as_a_table(tmp_path):
         "mean loss": f"{expected.mean_loss:.6g}",
         "perplexity": f"{expected.perplexity:.6g}",
         "accuracy": f"{expected.accuracy:.4%}",
+        "in bits": f"{expected.mean_loss_bits:.6g}",
+        "top 5": f"{expected.top_k[5]:.4%}",
+        "brier score": f"{expected.brier:.6g}",
+        "calibration": f"{expected.calibration.expected_error:.4%}",
     }
+    low, high = expected.interval
+    assert f"interval {low:.6g} to {high:.6g}\n" in done.stdout
     assert list(classes) == list(range(10))
     for k, one in enumerate(expected.per_class):
         assert classes[k] == [str(one.support), f"{one.mean_loss:.6g}", f"{one.accuracy:.2%}"]
@@ -143,13 +149,20 @@ def test_many_classes_show_the_worst(tmp_path, capsys):
     [
         ([], "COMMAND"),
         (["rescore"], "invalid choice"),
-        (["score"], "LOGITS, LABELS"),
+        (["score"], "LOGITS"),
         (["score", LOGITS], "LABELS"),
         (["score", LOGITS, LABELS, "--no-such-option"], "unrecognized arguments"),
         (["score", LOGITS, LABELS, "--threads", "0"], "at least 1; got '0'"),
         (["score", LOGITS, LABELS, "--threads", "two"], "at least 1; got 'two'"),
         (["score", LOGITS, LABELS, "--chunk-rows", "-5"], "at least 1; got '-5'"),
         (["score", LOGITS, LABELS, "--ignore-class", "x"], "invalid int value"),
+        (["calibrate", LOGITS], "LABELS, or --label-column"),
+        (["merge"], "STATE"),
+        (["score", LOGITS, LABELS, "--top-k", "1,x"], "got 'x'"),
+        (["score", LOGITS, LABELS, "--worst", "-1"], "at least 0; got '-1'"),
+        (["score", LOGITS, LABELS, "--fail-above", "nan"], "must be a number; got 'nan'"),
+        (["score", LOGITS, LABELS, "--columns", "a,,b"], "names with commas"),
+        (["score", LOGITS, LABELS, "--on-error", "ignore"], "invalid choice"),
     ],
 )
 def test_usage_errors_exit_2(capsys, arguments, words):

@@ -209,7 +209,10 @@ def test_other_files_are_refused(tmp_path, files):
         (lambda text: text.replace('"rows": 300', '"rows": -1', 1), "'rows' is -1"),
         (lambda text: text.replace('"complete": false', '"complete": 0', 1), "'complete' is no bool"),
         (lambda text: text.replace('"mtime_ns"', '"mtime"', 1), "what it says of its files"),
-        (lambda text: text.replace('"plain": {', '"plain": [{', 1).replace("}}", "}]}", 1), "no state|damaged"),
+        (
+            lambda text: text.replace('"plain": {', '"plain": [{', 1).replace("}}", "}]}", 1),
+            "no state|damaged",
+        ),
         (lambda text: text.replace('"num_classes": 4', '"num_classes": null', 1), "damaged"),
     ],
 )
@@ -261,7 +264,15 @@ def test_merged_states_are_one_run(tmp_path):
     states = parts(tmp_path)
     for order in (states, states[::-1]):
         result = scoring.merge(order, state=tmp_path / "all.json")
-        for name in ("rows", "mean_loss", "standard_error", "per_class", "calibration", "histogram", "confusion"):
+        for name in (
+            "rows",
+            "mean_loss",
+            "standard_error",
+            "per_class",
+            "calibration",
+            "histogram",
+            "confusion",
+        ):
             assert getattr(result, name) == getattr(expected, name)
         assert [row.loss for row in result.worst] == [row.loss for row in expected.worst]
     assert scoring.merge([tmp_path / "all.json"]) == result

@@ -18,7 +18,9 @@ from xent_native import scoring
 from xent_native.scoring._exact import ExactSum
 
 
-def overconfident(rng: np.random.Generator, rows: int = 3000, classes: int = 7) -> tuple[np.ndarray, np.ndarray]:
+def overconfident(
+    rng: np.random.Generator, rows: int = 3000, classes: int = 7
+) -> tuple[np.ndarray, np.ndarray]:
     """Logits 2.5 times as large as those that labels were drawn from."""
     x = rng.normal(size=(rows, classes)) * 2
     y = (xn.softmax(x).cumsum(axis=1) > rng.random((rows, 1))).argmax(axis=1)
@@ -79,7 +81,7 @@ def test_probabilities(rng):
     """Their logits are their logarithms, with the bounds of the losses."""
     x, y = overconfident(rng)
     p = xn.softmax(x / 4)
-    assert 1e-7 < p.min()
+    assert p.min() > 1e-7
     fit = scoring.fit_temperature(p, y)
     expected = scoring.fit_temperature(x / 4, y, from_logits=True)
     # Logarithms of probabilities down to 1e-7 err by 2^-52 relatively, up to 16 times that in logits of order 1.
@@ -99,7 +101,9 @@ def test_chunks_threads_and_formats_change_no_bit(rng, tmp_path, dtype):
     for options in ({"chunk_rows": 1}, {"chunk_rows": 37}, {"n_threads": 2}):
         assert scoring.fit_temperature(x, y, from_logits=True, **options) == expected
     np.save(tmp_path / "x.npy", np.asfortranarray(x))
-    assert scoring.fit_temperature(tmp_path / "x.npy", y, from_logits=True).temperature == expected.temperature
+    assert (
+        scoring.fit_temperature(tmp_path / "x.npy", y, from_logits=True).temperature == expected.temperature
+    )
 
 
 def test_tables(tmp_path):
@@ -131,7 +135,9 @@ def test_masked_classes_and_lost_rows(rng):
     masked = np.hstack([x, np.full((500, 1), -np.inf)])
     expected = scoring.fit_temperature(x, y, from_logits=True).temperature
     # The same sums with a class of probability 0 in them, in vectors of another length.
-    assert scoring.fit_temperature(masked, y, from_logits=True).temperature == pytest.approx(expected, rel=1e-13)
+    assert scoring.fit_temperature(masked, y, from_logits=True).temperature == pytest.approx(
+        expected, rel=1e-13
+    )
     y[0], lost = 7, masked
     fit = scoring.fit_temperature(lost, y, from_logits=True)
     assert fit.before.mean_loss == fit.after.mean_loss == math.inf
@@ -168,7 +174,7 @@ def test_fits_that_have_no_temperature(x, y, words):
 def test_errors_are_those_of_scores(tmp_path):
     with pytest.raises(scoring.LabelError, match="got 5 at row 1"):
         scoring.fit_temperature([[1.0, 0.0], [3.0, 1.0]], [0, 5], from_logits=True)
-    with pytest.raises(scoring.DataError, match="row 0 holds -1.0"):
+    with pytest.raises(scoring.DataError, match=r"row 0 holds -1.0"):
         scoring.fit_temperature([[-1.0, 2.0]], [0])
     with pytest.raises(FileNotFoundError):
         scoring.fit_temperature(tmp_path / "x.npy", [0])

@@ -191,10 +191,10 @@ def _write_report(
     """Write the report if one is wanted; the exit code if that fails."""
     if options.report is None:
         return 0
-    from .. import report
+    from ..report import write_html
 
     try:
-        report.write_html(result, options.report, title=title, before=before)
+        write_html(result, options.report, title=title, before=before)
     except OSError as error:
         return fail(f"{options.report}: {error.strerror or error}", _EXIT_DATA)
     return 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import math
+from typing import Any
 
 from .. import __version__
 
@@ -82,9 +83,7 @@ def parser() -> argparse.ArgumentParser:
     return main
 
 
-def _command(
-    commands: argparse._SubParsersAction, name: str, text: str, more: str
-) -> argparse.ArgumentParser:  # type: ignore[type-arg]
+def _command(commands: Any, name: str, text: str, more: str) -> argparse.ArgumentParser:
     made: argparse.ArgumentParser = commands.add_parser(
         name,
         help=text,

@@ -175,13 +175,12 @@ def check_types(name: str, schema: Any, selection: Selection) -> None:
     for column in selection.predictions:
         kind = schema.field(column).type
         alone = len(selection.predictions) == 1
-        good = _is_number(kind.value_type) if alone and is_list(kind) else _is_number(kind)
-        if not good:
+        if not _is_number(kind.value_type if alone and is_list(kind) else kind):
             wanted = "numbers, or lists of them" if alone else "numbers"
             raise DataTypeError(f"{name}: column {column!r} must hold {wanted}; got {kind}")
-    for role, good in _ROLE_TYPES.items():
+    for role, fits in _ROLE_TYPES.items():
         column = getattr(selection, role)
-        if column and not good(schema.field(column).type):
+        if column and not fits(schema.field(column).type):
             kind = schema.field(column).type
             raise DataTypeError(f"{name}: column {column!r}: {role} must be {_ROLE_WORDS[role]}; got {kind}")
 
@@ -338,4 +337,4 @@ def _groups(array: Any) -> np.ndarray:
     if not pa.types.is_dictionary(array.type):
         array = array.dictionary_encode()
     values = np.array([*array.dictionary.to_pylist(), None], dtype=object)
-    return values[array.indices.fill_null(len(values) - 1).to_numpy(zero_copy_only=False)]
+    return np.asarray(values[array.indices.fill_null(len(values) - 1).to_numpy(zero_copy_only=False)])

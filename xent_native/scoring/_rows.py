@@ -115,7 +115,7 @@ def _ignored(chunk: Chunk, options: dict[str, Any]) -> np.ndarray:
 
 def _bad_labels(chunk: Chunk, options: dict[str, Any]) -> np.ndarray:
     labels = chunk.columns["labels"]
-    return ((labels < 0) | (labels >= options["classes"])) & ~_ignored(chunk, options)
+    return np.asarray(((labels < 0) | (labels >= options["classes"])) & ~_ignored(chunk, options))
 
 
 def _bad_weights(chunk: Chunk) -> np.ndarray:
@@ -144,4 +144,4 @@ def _bad_predictions(chunk: Chunk, options: dict[str, Any], good: np.ndarray) ->
         labels = np.asarray(chunk.columns["labels"])[odd]
         loss = functional.sparse_categorical_crossentropy(labels, x[odd], options["from_logits"])
         bad[odd[np.isnan(loss)]] = True
-    return bad & ~ignored
+    return np.asarray(bad & ~ignored)

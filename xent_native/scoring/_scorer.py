@@ -142,7 +142,7 @@ def score(
     request = make_request(
         predictions, labels, weights, group_by, columns, label_column, weight_column, classes, skip
     )
-    kept = {
+    kept: dict[str, Any] = {
         "from_logits": _options.flag("from_logits", from_logits),
         "ignore_class": _options.label_number(ignore_class),
         "top_k": top_k,

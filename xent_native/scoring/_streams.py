@@ -119,7 +119,8 @@ class ArrayStream:
     """An array in memory or in a .npy file as a stream of one role."""
 
     def __init__(self, source: Any, role: str, *, names: Names | None = None, waits: bool = True) -> None:
-        self.name, self.rows, self.roles, self.waits = source.name, source.shape[0], (role,), waits
+        self.name, self.rows, self.waits = source.name, source.shape[0], waits
+        self.roles: tuple[str, ...] = (role,)
         self._source, self._role, self._names = source, role, names
         self._next = 0
 

@@ -125,11 +125,8 @@ class Table(ABC):
         for path in self.paths:
             with reading(path):
                 for part in self.parts(path, Selection(predictions=(column,)), 0, 64):
-                    lengths = (
-                        part.batch.column(0).drop_null().value_lengths() if isinstance(part, Part) else ()
-                    )
-                    if len(lengths):
-                        return int(lengths[0].as_py())
+                    if isinstance(part, Part) and (lists := part.batch.column(0).drop_null()):
+                        return len(lists[0])
         raise DataError(
             f"{self.name}: column {column!r} has no row that would say how many classes there are"
         )
