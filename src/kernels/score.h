@@ -16,63 +16,77 @@ typedef struct {
     int is_best;
 } XN_T(scored);
 
-static inline void XN_T(score_finish)(const xn_tile *t, int64_t row, const XN_T(scored) *s) {
+XN_INLINE void XN_T(score_figures)(const XN_T(scored) *s, double *confidence, double *brier) {
     const double all = s->ties + s->rest, inverse = 1 / all, others = s->is_best ? s->ties - 1 : s->ties;
     const double off = others + (s->is_best ? s->rest : s->rest - s->at);
     const double square = others + (s->is_best ? s->squares : s->squares - s->at * s->at);
     const double wrong = off * inverse;
-    t->score->confidence[row] = inverse;
-    t->score->brier[row] = wrong * wrong + (square > 0 ? square : 0) * inverse * inverse;
+    *confidence = inverse;
+    *brier = wrong * wrong + (square > 0 ? square : 0) * inverse * inverse;
+}
+
+/* exp(d) for d <= 0 is 0 where it would be no normal number. Of no row's maximum: the reference is 0, and without the
+ * lift that gradients need. */
+static inline XN_T(reference) XN_T(score_reference)(void) {
+    const real bias = (real)XN_BIAS;
+    return (XN_T(reference)){0, bias * -(XN_REAL_LN2_HI + XN_REAL_LN2_LO), XN_REAL_ROUND + bias};
 }
 
 /* e of one element. `logits` is a constant to the callers. */
 XN_INLINE real XN_T(score_term)(int logits, real x, real max, real inverse, XN_T(reference) zero) {
     if (!logits) return x * inverse;
-    return XN_T(lifted)(x - max, 0, zero.lowest, zero.magic) * (real)0x1p-60;
+    return XN_T(lifted)(x - max, 0, zero.lowest, zero.magic);
 }
 
 /* The sums of a vector of classes: lanes of one row. */
 typedef struct {
     real rest[XN_LANES], squares[XN_LANES];
-    ireal ties[XN_LANES], above[XN_LANES], best[XN_LANES];
+    ireal ties[XN_LANES], above[XN_LANES], equal[XN_LANES];
 } XN_T(score_lanes);
 
 /* LANES classes, the first `skip` of which have been counted before. */
-XN_INLINE void XN_T(score_vector)(int logits, XN_T(score_lanes) *restrict s, const real *x, ireal first, ireal skip,
-                                  ireal label, real max, real at, real inverse, XN_T(reference) zero) {
+XN_INLINE void XN_T(score_vector)(int logits, XN_T(score_lanes) *restrict s, const real *x, ireal skip, real max,
+                                  real at, real inverse, XN_T(reference) zero) {
 #pragma omp simd
     for (ireal i = 0; i < XN_LANES; i++) {
-        const ireal counts = -(ireal)(i >= skip), tie = -(ireal)(x[i] == max) & counts, cls = first + i;
         const real e = XN_T(score_term)(logits, x[i], max, inverse, zero);
-        const real below = (counts & ~tie) != 0 ? e : 0;
-        const ireal before = -(ireal)(x[i] == at) & -(ireal)(cls < label);
+        const real below = (x[i] == max) | (i < skip) ? 0 : e; /* NaN stays */
         s->rest[i] += below;
         s->squares[i] = XN_FMA(below, below, s->squares[i]);
-        s->ties[i] -= tie;
-        s->above[i] -= (-(ireal)(x[i] > at) | before) & counts;
-        s->best[i] = tie != 0 && cls < s->best[i] ? cls : s->best[i];
+        s->ties[i] += (x[i] == max) & (i >= skip) ? 1 : 0;
+        s->above[i] += (x[i] > at) & (i >= skip) ? 1 : 0;
+        s->equal[i] += (x[i] == at) & (i >= skip) ? 1 : 0;
     }
 }
 
-/* The largest element of a row that is not NaN, and the least. */
-static inline void XN_T(score_extremes)(const xn_tile *t, int64_t row, real *copy, real *max, real *min) {
-    real most[XN_LANES], least[XN_LANES];
-    for (int i = 0; i < XN_LANES; i++) most[i] = -INFINITY, least[i] = INFINITY;
+/* The largest element of a row that is not NaN and, of probabilities, the least. `logits` is a constant. */
+XN_INLINE void XN_T(score_extremes)(int logits, const xn_tile *t, int64_t row, real *copy, real *max, real *min) {
+    enum { WIDE = 4 * XN_LANES };
+    real most[WIDE], least[WIDE];
+    for (int i = 0; i < WIDE; i++) most[i] = -INFINITY, least[i] = INFINITY;
     for (int64_t from = 0; from < t->classes; from += XN_T(FLUSH)) {
         const int64_t n = XN_T(least)(t->classes - from, XN_T(FLUSH));
         const real *x = XN_T(inputs)(t, row, from, n, copy);
-        for (int64_t j = 0; j < n; j += XN_LANES) {
+        int64_t j = 0;
+        for (; j + WIDE <= n; j += WIDE) {
+#pragma omp simd
+            for (int i = 0; i < WIDE; i++) {
+                most[i] = x[j + i] > most[i] ? x[j + i] : most[i];
+                if (!logits) least[i] = x[j + i] < least[i] ? x[j + i] : least[i];
+            }
+        }
+        for (; j < n; j += XN_LANES) {
             const int64_t last = XN_T(least)(j, n - XN_LANES); /* the elements before it exist, but may be others */
             const ireal skip = (ireal)(j - last);
 #pragma omp simd
             for (ireal i = 0; i < XN_LANES; i++) {
                 const real one = x[last + i];
-                most[i] = one > most[i] && i >= skip ? one : most[i];
-                least[i] = one < least[i] && i >= skip ? one : least[i];
+                most[i] = (one > most[i]) & (i >= skip) ? one : most[i];
+                least[i] = (one < least[i]) & (i >= skip) ? one : least[i];
             }
         }
     }
-    for (int i = 1; i < XN_LANES; i++) {
+    for (int i = 1; i < WIDE; i++) {
         most[0] = most[i] > most[0] ? most[i] : most[0];
         least[0] = least[i] < least[0] ? least[i] : least[0];
     }
@@ -80,50 +94,66 @@ static inline void XN_T(score_extremes)(const xn_tile *t, int64_t row, real *cop
     *min = least[0];
 }
 
+/* How many elements before `end` equal a value. */
+static inline int64_t XN_T(score_equal)(const xn_tile *t, int64_t row, int64_t end, real value) {
+    int64_t found = 0;
+    for (int64_t c = 0; c < end; c++) found += XN_T(widened)(*XN_T(at)(&t->input, row, c)) == value;
+    return found;
+}
+
+/* The first class that has the maximum: by vectors to the one that has it. */
+static inline int64_t XN_T(score_best)(const xn_tile *t, int64_t row, real max) {
+    int64_t from = 0;
+#if XN_READS_REAL
+    const real *x = XN_T(at)(&t->input, row, 0);
+    for (; t->input.cls == 1 && from + 4 * XN_LANES <= t->classes; from += 4 * XN_LANES) {
+        ireal same = 0;
+#pragma omp simd reduction(| : same)
+        for (int i = 0; i < 4 * XN_LANES; i++) same |= -(ireal)(x[from + i] == max);
+        if (same) break;
+    }
+#endif
+    for (; from < t->classes; from++)
+        if (XN_T(widened)(*XN_T(at)(&t->input, row, from)) == max) return from;
+    return t->classes;
+}
+
 /* A row of at least LANES classes. */
 XN_INLINE void XN_T(score_row)(int logits, const xn_tile *t, int64_t row, real *copy) {
     real max, min;
-    XN_T(score_extremes)(t, row, copy, &max, &min);
-    const ireal label = (ireal)t->label[row];
-    const real at = XN_T(widened)(*XN_T(at)(&t->input, row, t->label[row])), inverse = 1 / max;
-    const XN_T(reference) zero = XN_T(refer)(0);
+    XN_T(score_extremes)(logits, t, row, copy, &max, &min);
+    const int64_t label = t->label[row];
+    const real at = XN_T(widened)(*XN_T(at)(&t->input, row, label)), inverse = 1 / max;
+    const XN_T(reference) zero = XN_T(score_reference)();
     double rest[XN_LANES], squares[XN_LANES];
     XN_T(score_lanes) s;
     XN_ZERO(rest);
     XN_ZERO(squares);
     XN_ZERO(s.ties);
     XN_ZERO(s.above);
-    for (int i = 0; i < XN_LANES; i++) s.best[i] = (ireal)t->classes;
+    XN_ZERO(s.equal);
     for (int64_t from = 0; from < t->classes && !xn_stops_at(t, from); from += XN_T(FLUSH)) {
         const int64_t n = XN_T(least)(t->classes - from, XN_T(FLUSH));
         const real *x = XN_T(inputs)(t, row, from, n, copy);
         XN_ZERO(s.rest);
         XN_ZERO(s.squares);
         int64_t j = 0;
-        for (; j + XN_LANES <= n; j += XN_LANES)
-            XN_T(score_vector)(logits, &s, x + j, (ireal)(from + j), 0, label, max, at, inverse, zero);
-        if (j < n) {
-            const int64_t last = n - XN_LANES;
-            XN_T(score_vector)(logits, &s, x + last, (ireal)(from + last), (ireal)(j - last), label, max, at, inverse,
-                               zero);
-        }
+        for (; j + XN_LANES <= n; j += XN_LANES) XN_T(score_vector)(logits, &s, x + j, 0, max, at, inverse, zero);
+        if (j < n) XN_T(score_vector)(logits, &s, x + n - XN_LANES, (ireal)(j - n + XN_LANES), max, at, inverse, zero);
 #pragma omp simd
         for (int i = 0; i < XN_LANES; i++) {
             rest[i] += (double)s.rest[i];
             squares[i] += (double)s.squares[i];
         }
     }
-    int64_t ties = 0, above = 0, best = t->classes;
-    for (int i = 0; i < XN_LANES; i++) {
-        ties += s.ties[i];
-        above += s.above[i];
-        best = XN_T(least)(best, s.best[i]);
-    }
-    XN_T(scored) found = {(double)ties, XN_T(fold)(rest), XN_T(fold)(squares), 0, at == max};
-    found.at = (double)XN_T(score_term)(logits, at, max, inverse, zero);
-    t->score->best[row] = (int32_t)best;
+    int64_t ties = 0, above = 0, equal = 0;
+    for (int i = 0; i < XN_LANES; i++) ties += s.ties[i], above += s.above[i], equal += s.equal[i];
+    if (equal > 1) above += XN_T(score_equal)(t, row, label, at);
+    const XN_T(scored) found = {(double)ties, XN_T(fold)(rest), XN_T(fold)(squares),
+                                (double)XN_T(score_term)(logits, at, max, inverse, zero), at == max};
+    t->score->best[row] = (int32_t)XN_T(score_best)(t, row, max);
     t->score->rank[row] = !logits && min < 0 ? XN_NEGATIVE : (int32_t)above;
-    XN_T(score_finish)(t, row, &found);
+    XN_T(score_figures)(&found, t->score->confidence + row, t->score->brier + row);
 }
 
 static void XN_T(score_rows)(const xn_tile *t) {
@@ -144,7 +174,7 @@ XN_INLINE void XN_T(score_group)(int logits, const xn_tile *t, int64_t row, int6
     real max[XN_LANES], min[XN_LANES], at[XN_LANES], inverse[XN_LANES], rest[XN_LANES], squares[XN_LANES];
     ireal label[XN_LANES], ties[XN_LANES], above[XN_LANES], best[XN_LANES];
     double more[XN_LANES], more_squares[XN_LANES];
-    const XN_T(reference) zero = XN_T(refer)(0);
+    const XN_T(reference) zero = XN_T(score_reference)();
     for (int i = 0; i < XN_LANES; i++) {
         label[i] = i < rows ? (ireal)t->label[row + i] : 0;
         at[i] = group[label[i] * XN_LANES + i];
@@ -189,12 +219,18 @@ XN_INLINE void XN_T(score_group)(int logits, const xn_tile *t, int64_t row, int6
             more_squares[i] += (double)squares[i];
         }
     }
+    double confidence[XN_LANES], brier[XN_LANES];
+#pragma omp simd
+    for (int i = 0; i < XN_LANES; i++) {
+        const double own = (double)XN_T(score_term)(logits, at[i], max[i], inverse[i], zero);
+        const XN_T(scored) one = {(double)ties[i], more[i], more_squares[i], own, at[i] == max[i]};
+        XN_T(score_figures)(&one, confidence + i, brier + i);
+    }
     for (int64_t i = 0; i < rows; i++) {
-        XN_T(scored) found = {(double)ties[i], more[i], more_squares[i], 0, at[i] == max[i]};
-        found.at = (double)XN_T(score_term)(logits, at[i], max[i], inverse[i], zero);
+        t->score->confidence[row + i] = confidence[i];
+        t->score->brier[row + i] = brier[i];
         t->score->best[row + i] = (int32_t)best[i];
         t->score->rank[row + i] = !logits && min[i] < 0 ? XN_NEGATIVE : (int32_t)above[i];
-        XN_T(score_finish)(t, row + i, &found);
     }
 }
 
