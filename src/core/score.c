@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Scoring: losses, and what else is said of a row, while its tile is in the cache. */
 #include <math.h>
+#include <stddef.h>
 
 #include "core.h"
 
@@ -26,7 +27,7 @@ static void score_tile(const score_context *c, xn_span span, xn_worker *worker) 
     tile.worker = worker;
     tile.loss = to->loss + first;
     c->loss(&tile);
-    c->score(&tile);
+    if (c->score) c->score(&tile);
     for (int64_t i = 0; i < span.rows; i++) {
         if (xn_real(c->p->dtype) == XN_FLOAT32) tile.loss[i] = (double)(float)tile.loss[i];
         to->label[first + i] = weight[i] == 0 ? -1 : (int32_t)label[i];
@@ -60,10 +61,12 @@ xn_status xn_score(xn_problem *p, int from_logits, const xn_row_scores *to) {
                              : rows      ? k->prob_ce_rows
                                          : k->prob_ce_cols;
     xn_kernel *const *score = rows ? k->score_rows : k->score_cols;
+    const int together = from_logits && rows; /* softmax_ce_rows does both */
     xn_count count;
     const xn_status labels = xn_count_rows(p, &count);
     if (labels != XN_OK) return labels;
-    score_context c = {p, loss[p->dtype], score[p->dtype], xn_plan_rows(p, xn_tile_rows(p)), from_logits, to};
+    score_context c = {
+        p, loss[p->dtype], together ? NULL : score[p->dtype], xn_plan_rows(p, xn_tile_rows(p)), from_logits, to};
     const xn_work work = {c.plan.jobs, 2 * c.plan.elements_per_job, p->n_threads, p->interrupted};
     return xn_run_jobs(work, score_job, &c);
 }

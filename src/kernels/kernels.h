@@ -86,7 +86,7 @@ typedef struct {
     int64_t scratch_bytes;
     xn_part *part;              /* softmax_ce_scan and softmax_ce_write: sums of the segment, of the row */
     xn_sight *sight; /* prob_ce: not NULL takes probabilities as they are, not divided by their sum; no grad */
-    const xn_scores *score; /* the score kernels: outputs, at the tile's first row */
+    const xn_scores *score; /* the score kernels and softmax_ce_rows: outputs, at the tile's first row */
     int64_t from, to; /* softmax_ce_scan and softmax_ce_write: the segment's classes */
     int (*stops)(struct xn_worker *, int64_t elements); /* see xn_stops; NULL: never */
     struct xn_worker *worker;

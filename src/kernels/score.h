@@ -156,6 +156,49 @@ XN_INLINE void XN_T(score_row)(int logits, const xn_tile *t, int64_t row, real *
     XN_T(score_figures)(&found, t->score->confidence + row, t->score->brier + row);
 }
 
+/* The same from the exponentials that softmax_ce_rows has left, -1 at the maximum, and what it knows of the row. */
+static inline void XN_T(score_kept)(const xn_tile *t, int64_t row, const XN_T(row) *r, const real *e) {
+    real copy[XN_T(BLOCK) + XN_LANES], squares[XN_LANES];
+    ireal above[XN_LANES], equal[XN_LANES], ties[XN_LANES];
+    double square[XN_LANES];
+    const int64_t n = t->classes, label = t->label[row];
+    const real *x = XN_T(inputs)(t, row, 0, n, copy), at = x[label], scale = (real)r->scale;
+    XN_ZERO(square);
+    XN_ZERO(above);
+    XN_ZERO(equal);
+    XN_ZERO(ties);
+    for (int64_t from = 0; from < n; from += XN_T(FLUSH)) {
+        const int64_t end = XN_T(least)(n, from + XN_T(FLUSH));
+        XN_ZERO(squares);
+        for (int64_t j = from; j < end; j += XN_LANES) {
+            const int64_t first = XN_T(least)(j, end - XN_LANES); /* LANES elements before e are there; n is no less */
+            const ireal skip = (ireal)(j - first);
+#pragma omp simd
+            for (ireal i = 0; i < XN_LANES; i++) {
+                const real one = e[first + i], other = x[first + i];
+                const real p = (one < 0) | (i < skip) ? 0 : scale * one;
+                squares[i] = XN_FMA(p, p, squares[i]);
+                ties[i] += (one < 0) & (i >= skip) ? 1 : 0;
+                above[i] += (other > at) & (i >= skip) ? 1 : 0;
+                equal[i] += (other == at) & (i >= skip) ? 1 : 0;
+            }
+        }
+#pragma omp simd
+        for (int i = 0; i < XN_LANES; i++) square[i] += (double)squares[i];
+    }
+    int64_t higher = 0, same = 0, best = 0;
+    for (int i = 0; i < XN_LANES; i++) higher += above[i], same += equal[i], best += ties[i];
+    if (same > 1) higher += XN_T(score_equal)(t, row, label, at);
+    const int is_best = at == r->max;
+    const double own = is_best ? r->largest : (double)(scale * e[label]), wrong = is_best ? r->to_one : 1 - own;
+    const double most = r->largest * r->largest * (double)(best - is_best);
+    const double below = XN_T(fold)(square) - (is_best ? 0 : own * own);
+    t->score->confidence[row] = r->largest;
+    t->score->brier[row] = wrong * wrong + most + (below > 0 ? below : 0);
+    t->score->best[row] = (int32_t)XN_T(score_best)(t, row, r->max);
+    t->score->rank[row] = (int32_t)higher;
+}
+
 static void XN_T(score_rows)(const xn_tile *t) {
     real copy[XN_T(FLUSH) + XN_LANES];
     for (int64_t row = 0; row < t->rows; row++) {

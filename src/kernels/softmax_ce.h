@@ -311,7 +311,7 @@ static inline void XN_T(ce_finish)(const xn_tile *t, int64_t first, int rows, co
         f.ties[i] = part[i].ties;
         f.offset[i] = XN_T(offset)((real)part[i].max);
     }
-    xn_finish_rows(&f, XN_T(wants_logs)(t), XN_T(wants_planes)(t));
+    xn_finish_rows(&f, XN_T(wants_logs)(t), XN_T(wants_planes)(t) || t->score);
     for (int i = 0; i < rows; i++) {
         const int64_t row = first + i;
         const int dropped = XN_T(is_dropped)(t, row);

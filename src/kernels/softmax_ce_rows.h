@@ -191,12 +191,15 @@ static inline int64_t XN_T(rows_together)(const xn_tile *t, const XN_T(kept) *ke
     return fitting < 1 ? 1 : XN_T(least)(fitting, XN_FINISH);
 }
 
+static inline void XN_T(score_kept)(const xn_tile *t, int64_t row, const XN_T(row) *r, const real *e); /* score.h */
+static void XN_T(score_rows)(const xn_tile *t);
+
 static void XN_T(softmax_ce_rows)(const xn_tile *t) {
-    const int writes = XN_T(wants_planes)(t);
+    const int writes = XN_T(wants_planes)(t), scores = t->score && t->classes <= XN_T(BLOCK);
     xn_part part[XN_FINISH];
     XN_T(row) done[XN_FINISH];
     XN_T(stream) stream;
-    XN_T(kept) space, *kept = writes ? &space : NULL;
+    XN_T(kept) space, *kept = writes || scores ? &space : NULL;
     if (kept) XN_T(keep)(kept, t);
     const int64_t group = XN_T(rows_together)(t, kept);
     XN_T(stream_start)(&stream);
@@ -209,8 +212,10 @@ static void XN_T(softmax_ce_rows)(const xn_tile *t) {
         }
         XN_T(ce_finish)(t, first, n, part, done);
         for (int i = 0; writes && i < n; i++) XN_T(ce_write)(t, first + i, 0, t->classes, done + i, kept, i, &stream);
+        for (int i = 0; scores && i < n; i++) XN_T(score_kept)(t, first + i, done + i, kept->e + i * t->classes);
     }
     XN_T(ce_write_end)(t, &stream);
+    if (t->score && !scores) XN_T(score_rows)(t);
 }
 
 static void XN_T(softmax_ce_scan)(const xn_tile *t) {

@@ -19,10 +19,10 @@ enum { CONFIDENCE, BRIER, BEST, RANK, SCORES };
 typedef struct {
     xn_dtype dtype;
     int64_t rows, classes;
-    int is_prob;
+    int is_prob, with_loss;
     xn_tile tile;
     xn_scores scores;
-    field input, label, weight, out[SCORES];
+    field input, label, weight, loss, out[SCORES];
 } score_case;
 
 typedef struct {
@@ -61,7 +61,7 @@ static void *draw_line(rng *r, field *f, size_t element, int64_t rows) {
 }
 
 static void draw(score_case *s, rng *r) {
-    s->is_prob = rng_chance(r, 50);
+    s->is_prob = !s->with_loss && rng_chance(r, 50);
     s->tile = (xn_tile){.rows = s->rows, .classes = s->classes, .keep = 1, .grad_scale = 1};
     s->tile.input = draw_input(r, s);
     int64_t *label = draw_line(r, &s->label, sizeof(int64_t), s->rows);
@@ -72,6 +72,11 @@ static void draw(score_case *s, rng *r) {
     s->scores = (xn_scores){!s->is_prob, (double *)s->out[CONFIDENCE].origin, (double *)s->out[BRIER].origin,
                             (int32_t *)s->out[BEST].origin, (int32_t *)s->out[RANK].origin};
     s->tile.score = &s->scores;
+    if (!s->with_loss) return;
+    double *weight = draw_line(r, &s->weight, sizeof(double), s->rows);
+    for (int64_t i = 0; i < s->rows; i++) weight[i] = 1;
+    s->tile.weight = weight;
+    s->tile.loss = draw_line(r, &s->loss, sizeof(double), s->rows);
 }
 
 static double element(const score_case *s, int64_t row, int64_t cls) {
@@ -167,6 +172,7 @@ void run_score_tile(const kernel_set *k, xn_dtype dtype, int64_t rows, int64_t c
     static score_case s; /* its memory serves all tiles */
     rng r = rng_of(seed);
     s.dtype = dtype;
+    s.with_loss = strcmp(k->name, "softmax_ce_rows") == 0;
     s.rows = rows;
     s.classes = classes;
     draw(&s, &r);
@@ -190,6 +196,7 @@ void run_score_tile(const kernel_set *k, xn_dtype dtype, int64_t rows, int64_t c
     tile.rows = 1;
     tile.input.data = (char *)tile.input.data + row * tile.input.row * size;
     tile.label += row;
+    if (s.with_loss) tile.weight += row;
     k->kernel[0](&tile);
     const double alone[SCORES] = {s.scores.confidence[0], s.scores.brier[0], s.scores.best[0], s.scores.rank[0]};
     for (int i = 0; i < SCORES; i++)

@@ -5,7 +5,8 @@
 
 #include "binary.h"
 
-/* Draws a tile of so many rows and classes, runs it, and checks what is said of each row. */
+/* Scores alone, or as softmax_ce_rows gives them with its losses. Draws a tile of so many rows and classes, runs it,
+ * and checks what is said of each row. */
 void run_score_tile(const kernel_set *k, xn_dtype dtype, int64_t rows, int64_t classes, uint64_t seed);
 
 #endif

@@ -206,6 +206,7 @@ static void drive_scores(session *at, kernel_id id, int is_rows) {
 
 static void drive_score_rows(session *at, kernel_id id) {
     drive_scores(at, id, 1);
+    drive_scores(at, (kernel_id){"softmax_ce_rows", offsetof(xn_kernel_table, softmax_ce_rows)}, 1);
 }
 
 static void drive_score_cols(session *at, kernel_id id) {
