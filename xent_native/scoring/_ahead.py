@@ -4,14 +4,32 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import queue
 import threading
 from collections.abc import Iterator
 from typing import Any
 
-__all__ = ["ahead"]
+from .. import runtime
 
+__all__ = ["ahead", "threads_beside_reader"]
+
+_FEW_CPUS = 8  # here threads may be more than CPUs: see xn_threads
 _AHEAD = 2  # chunks in memory: one that is worked on and one that is read; sources have as many buffers
+
+
+def threads_beside_reader(n_threads: Any) -> int | None:
+    """How many threads shall score while another one reads; what the caller or a setting says goes first.
+
+    Threads of GNU's OpenMP that wait for the last one of a call spin, on a CPU that the reader could use. They do not
+    if they are more than the CPUs; and where there are many CPUs, one of them can be left to the reader.
+    """
+    if n_threads is not None:
+        return runtime.check_threads(n_threads)
+    usual, cpus = runtime.get_num_threads(), os.cpu_count()
+    if usual != cpus or usual == 1:
+        return None
+    return usual + 1 if usual < _FEW_CPUS else usual - 1
 
 
 @contextlib.contextmanager

@@ -8,10 +8,10 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from .. import _options, runtime
+from .. import _options
 from .._data_errors import DataError
 from ..accumulate import LossAccumulator, Score
-from ._ahead import ahead
+from ._ahead import ahead, threads_beside_reader
 from ._open import Inputs, Request, chunk_rows, opened
 from ._resume import State
 from ._rows import add
@@ -151,7 +151,7 @@ def score(
         "max_confusion": max_confusion,
         "classwise": classwise,
     }
-    n_threads = None if n_threads is None else runtime.check_threads(n_threads)
+    n_threads = threads_beside_reader(n_threads)
     with opened(request) as inputs:
         accumulator = LossAccumulator(inputs.classes, **kept, n_threads=n_threads)
         run = _Run(inputs, accumulator, {**kept, "classes": inputs.classes}, skip, progress)

@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from .. import _options, functional, runtime
+from .. import _options, functional
 from .._data_errors import DataError
 from ..accumulate import LossAccumulator, Score
+from ._ahead import threads_beside_reader
 from ._exact import ExactSum
 from ._open import Request, opened
 from ._rows import add, good_rows
@@ -143,7 +144,7 @@ def fit_temperature(
         "max_confusion": max_confusion,
         "classwise": classwise,
     }
-    n_threads = None if n_threads is None else runtime.check_threads(n_threads)
+    n_threads = threads_beside_reader(n_threads)
     fit = _Fit(request, options, n_threads, chunk_rows, progress or (lambda done, total: None))
     before = fit.score(None)
     temperature = 1 / _minimum(fit.derivatives)
