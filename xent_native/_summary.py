@@ -153,7 +153,7 @@ def _exp(value: float) -> float:
 
 def _standard_error(books: Sequence[Book], totals: _Totals, mean: float) -> float:
     rows = sum(totals.rows("support"))
-    if rows < 2 or not math.isfinite(mean) or sum(totals.rows("lost")):
+    if rows < 2 or not math.isfinite(mean) or any(totals.rows("lost")):
         return math.nan
     # Of plain rows, w^2 l is l, and w^2 is 1.
     squares = totals.sums("loss_square")[0]
