@@ -50,7 +50,7 @@ def exact(values) -> int:
     return int(sum((Fraction(v) for v in values if math.isfinite(v)), Fraction(0)) * UNIT)
 
 
-@examples(1.5)
+@examples(1)
 @given(rows=st.lists(st.tuples(ANY_LOSS, st.integers(0, 2)), max_size=40), cuts=st.integers(1, 7))
 def test_sums_are_exact(rows, cuts):
     book = Book(shape())
@@ -72,7 +72,7 @@ def test_sums_are_exact(rows, cuts):
     )
 
 
-@examples(1.5)
+@examples(1)
 @given(rows=st.lists(st.tuples(ANY_LOSS, WEIGHT, st.integers(0, 2)), min_size=1, max_size=30))
 def test_weighted_sums_are_exact(rows):
     loss, weight, rank = (list(part) for part in zip(*rows, strict=True))
@@ -94,10 +94,10 @@ def test_weighted_sums_are_exact(rows):
         assert sum(book.sums(name)) == exact(w for w, _, _ in number)
 
 
-@pytest.mark.parametrize("most", [1, 3, 64])
+@pytest.mark.parametrize("most", [2, 64])
 def test_carries_are_propagated_in_time(monkeypatch, rng, most):
     """However many rows limbs may hold before their carries move on, sums are the same."""
-    values = np.ldexp(1 + rng.random(200), rng.integers(-1070, 1000, 200))
+    values = np.ldexp(1 + rng.random(100), rng.integers(-1070, 1000, 100))
     plain, carried = Book(shape()), Book(shape())
     plain.enter(scores(values), None, CELLS, None, 1)
     monkeypatch.setattr(_books, "_MOST_PENDING", most)
@@ -155,19 +155,19 @@ def test_rows_outside_of_a_book_are_refused():
     """Nothing is written where a row leads out of the book."""
     book = Book(shape())
     for wrong in ({"label": [0, 3]}, {"best": [0, 3]}, {"best": [-1, 0]}):
-        with pytest.raises(ValueError):
+        with pytest.raises(ValueError, match=r"expected|no sense"):
             book.enter(scores([1.0, 1.0], **wrong), None, CELLS, None, 1)
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match=r"expected|no sense"):
         book.enter(scores([1.0]), np.ones(1), CELLS, None, 1)
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match=r"expected|no sense"):
         book.enter(scores([1.0, 1.0]), np.ones(1), CELLS, None, 1)
     weighted = Book(shape(weighted=True))
     for weight in (0.0, -1.0, math.inf, math.nan):
-        with pytest.raises(ValueError):
+        with pytest.raises(ValueError, match=r"expected|no sense"):
             weighted.enter(scores([1.0]), np.array([weight]), CELLS, None, 1)
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match=r"expected|no sense"):
         Book(shape(bins=3)).enter(scores([1.0]), None, CELLS, None, 1)
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match=r"expected|no sense"):
         Book(shape(bins=3)).enter(scores([1.0]), None, CELLS, np.ones((1, 2)), 1)
     assert not book.data.any()
     assert not weighted.data.any()
@@ -213,5 +213,5 @@ def test_states_come_back(rng):
     ids=lambda value: str(value)[:40],
 )  # fmt: skip
 def test_damaged_states_are_refused(sections):
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match=r"must|expected sections|there is no section"):
         Book(shape()).fill(sections)
