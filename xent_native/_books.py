@@ -74,7 +74,7 @@ class Book:
         sections = _core.book_sections(*shape)
         sizes = [items * _core.LIMBS if is_sum else items for _, items, is_sum in sections]
         self.data = np.zeros(sum(sizes), np.int64)
-        self._pending = 0
+        self._pending = 0  # rows since carries were propagated
         self.counts: dict[str, np.ndarray] = {}
         self._limbs: dict[str, np.ndarray] = {}
         place = 0
@@ -105,6 +105,10 @@ class Book:
         self._make_room(other._pending + 1)
         self.data += other.data
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Sections are views of the data, which pickling would make arrays of their own."""
+        return _restored, (tuple(self.shape), self.data, self._pending)
+
     def copy(self) -> Book:
         """Return a book of its own with the same entries."""
         book = Book(self.shape)
@@ -120,13 +124,12 @@ class Book:
     def sums(self, name: str) -> list[int]:
         """Items of a section of sums, in units of 2^-1074; an empty list if the book has it not."""
         limbs = self._limbs.get(name)
-        if limbs is None or not len(limbs):
+        if limbs is None:
             return []
-        self._carry(limbs)
-        touched = limbs.any(axis=1)
+        touched, carried = self._carry(limbs)
         found = [0] * len(limbs)
-        for i in np.flatnonzero(touched).tolist():
-            found[i] = _integer(limbs[i])
+        for i, value in zip(touched.tolist(), _integers(carried), strict=True):
+            found[i] = value
         return found
 
     def __eq__(self, other: object) -> bool:
@@ -177,17 +180,29 @@ class Book:
         self._pending += rows
 
     @staticmethod
-    def _carry(limbs: np.ndarray) -> None:
+    def _carry(limbs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Propagate carries; the indices of the sums that are not 0, and their limbs."""
+        touched = np.flatnonzero(limbs.any(axis=1))
+        carried = limbs[touched].T.copy()  # limb by limb: each is a row
         for i in range(_core.LIMBS - 1):
-            carry = limbs[:, i] >> _LIMB_BITS
-            if carry.any():
-                limbs[:, i] &= _MASK
-                limbs[:, i + 1] += carry
+            carried[i + 1] += carried[i] >> _LIMB_BITS
+            carried[i] &= _MASK
+        limbs[touched] = carried.T
+        return touched, carried.T
 
 
-def _integer(limbs: np.ndarray) -> int:
-    low = int.from_bytes(limbs[:-1].astype("<u4").tobytes(), "little")
-    return low + (int(limbs[-1]) << (_LIMB_BITS * (_core.LIMBS - 1)))
+def _integers(limbs: np.ndarray) -> Iterator[int]:
+    size = _LIMB_BITS // 8 * (_core.LIMBS - 1)
+    low = limbs[:, :-1].astype("<u4").tobytes()
+    for i, high in enumerate(limbs[:, -1].tolist()):
+        yield int.from_bytes(low[i * size : (i + 1) * size], "little") + (high << (8 * size))
+
+
+def _restored(shape: tuple[Any, ...], data: np.ndarray, pending: int) -> Book:
+    book = Book(Shape(*shape))
+    book.data[:] = data
+    book._pending = pending
+    return book
 
 
 def _items(name: str, items: Any, size: int) -> Iterator[tuple[int, Any]]:

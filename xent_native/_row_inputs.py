@@ -104,20 +104,29 @@ def negative_error(names: Names, row: int, value: Any) -> DataError:
 
 def members(groups: Any, rows: int) -> list[tuple[Any, np.ndarray]]:
     """(value, the rows that have it) of each group."""
-    values = groups.tolist() if hasattr(groups, "tolist") else list(groups)
+    if isinstance(groups, str | bytes):
+        raise TypeError(f"groups must be a sequence of values; got {_options.shown(groups)}")
+    values = groups.tolist() if hasattr(groups, "tolist") else groups
+    values = list(values) if isinstance(values, Iterable) else [values]
     if len(values) != rows:
         raise DataError(f"groups must have one value for each of the {rows} rows; got {len(values)}")
-    places: dict[Any, list[int]] = {}
+    places: dict[tuple[type, Any], list[int]] = {}  # True is 1 to a dict
     for i, value in enumerate(values):
-        places.setdefault(group_value(value), []).append(i)
-    return [(value, np.array(index)) for value, index in places.items()]
+        value = group_value(value)
+        places.setdefault((type(value), value), []).append(i)
+    return [(value, np.array(index)) for (_, value), index in places.items()]
 
 
 def group_value(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        value = value.item()
     if isinstance(value, bytes):
         return value.decode("utf-8", "backslashreplace")
     if value is not None and not isinstance(value, str | int | bool):
         raise TypeError(f"groups must hold str, int, bool or None; got {_options.shown(value)}")
+    for kind in (str, bool, int):  # plain ones of subclasses, too
+        if isinstance(value, kind):
+            return kind(value)
     return value
 
 

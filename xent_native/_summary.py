@@ -6,6 +6,7 @@ Every figure is computed from integers and rounded once at its end, so that it h
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from fractions import Fraction
@@ -32,19 +33,28 @@ class _Totals:
     def __init__(self, books: Sequence[Book]) -> None:
         self._books = books
 
+        self._sums: dict[str, list[int]] = {}
+
     def rows(self, name: str) -> list[int]:
-        return [sum(items) for items in zip(*(book.count(name) for book in self._books), strict=True)]
+        return _added([book.count(name) for book in self._books])
 
     def sums(self, name: str) -> list[int]:
-        return [sum(items) for items in zip(*(book.sums(name) for book in self._books), strict=True)]
+        if name not in self._sums:
+            self._sums[name] = _added([book.sums(name) for book in self._books])
+        return self._sums[name]
 
     def weights(self, rows: str, weights: str) -> list[int]:
         """Each row of a book that is not weighted has the weight 1."""
         parts = [
-            book.sums(weights) if book.shape.weighted else [UNIT * n for n in book.count(rows)]
+            book.sums(weights) if book.shape.weighted else [n and UNIT * n for n in book.count(rows)]
             for book in self._books
         ]
-        return [sum(items) for items in zip(*parts, strict=True)]
+        return _added(parts)
+
+
+def _added(parts: Sequence[list[int]]) -> list[int]:
+    """Item by item."""
+    return parts[0] if len(parts) == 1 else [sum(items) for items in zip(*parts, strict=True)]
 
 
 def summarise(
@@ -143,7 +153,7 @@ def _exp(value: float) -> float:
 
 def _standard_error(books: Sequence[Book], totals: _Totals, mean: float) -> float:
     rows = sum(totals.rows("support"))
-    if rows < 2 or not math.isfinite(mean) or sum(totals.rows("lost")):
+    if rows < 2 or not math.isfinite(mean) or any(totals.rows("lost")):
         return math.nan
     # Of plain rows, w^2 l is l, and w^2 is 1.
     squares = totals.sums("loss_square")[0]
@@ -155,8 +165,16 @@ def _standard_error(books: Sequence[Book], totals: _Totals, mean: float) -> floa
     exact = Fraction(sum(totals.sums("loss")), weight)
     spread = (squares - 2 * exact * products + exact * exact * weight_squares) * UNIT
     # Squares were rounded one by one, so that the spread of equal losses may come out a little below 0.
-    variance = max(Fraction(0), spread) * rows / (rows - 1) / weight**2
-    return math.sqrt(variance)
+    return _root(max(Fraction(0), spread) * rows / (rows - 1) / weight**2)
+
+
+def _root(square: Fraction) -> float:
+    """The square root of a number that may lie beyond the range of a double, though its root does not."""
+    half = (square.numerator.bit_length() - square.denominator.bit_length()) // 2
+    try:
+        return math.ldexp(math.sqrt(square / Fraction(4) ** half), half)
+    except OverflowError:
+        return math.inf
 
 
 def _bins(
@@ -164,13 +182,13 @@ def _bins(
 ) -> tuple[tuple[CalibrationBin, ...], list[int]]:
     """Bins made of whole cells, and of each |hits - confidence|, both times the weight."""
     bins, gaps = [], []
-    for b in range(count):
-        inside = np.flatnonzero(member == b).tolist()
+    places = np.searchsorted(member, np.arange(count + 1)).tolist()  # members ascend
+    for first, end in itertools.pairwise(places):
         rows, weight, hits, confidence = (
-            sum(totals[name][i] for i in inside) for name in ("rows", "weight", "hits", "confidence")
+            sum(filter(None, totals[name][first:end])) for name in ("rows", "weight", "hits", "confidence")
         )
-        low = edges[inside[0]] if inside else math.nan
-        high = edges[inside[-1] + 1] if inside else math.nan
+        low = edges[first] if end > first else math.nan
+        high = edges[end] if end > first else math.nan
         gaps.append(abs(hits - confidence))
         bins.append(
             CalibrationBin(
@@ -178,6 +196,17 @@ def _bins(
             )
         )
     return tuple(bins), gaps
+
+
+def _equal_mass(weights: Sequence[int], count: int) -> np.ndarray:
+    """To which of `count` bins of about equal weight each cell belongs: by the middle of its weight."""
+    member, before, whole, now = np.empty(len(weights), np.int64), 0, sum(weights), 0
+    for i, mass in enumerate(weights):
+        if mass or not i or weights[i - 1]:  # the same for cells that nothing lies between
+            now = min(count - 1, (2 * before + mass) * count // (2 * whole)) if whole else 0
+        member[i] = now
+        before += mass
+    return member
 
 
 def _calibration(
@@ -193,12 +222,7 @@ def _calibration(
     count = int(cells.bin[-1]) + 1
     edges = cells.edges.tolist()
     wide, wide_gaps = _bins(edges, cells.bin, count, used)
-    member, before = np.empty(len(cells.bin), np.int64), 0
-    for i, mass in enumerate(used["weight"][: len(member)]):
-        middle = 2 * before + mass
-        member[i] = min(count - 1, middle * count // (2 * weight)) if weight else 0
-        before += mass
-    mass_bins, mass_gaps = _bins(edges, member, count, used)
+    mass_bins, mass_gaps = _bins(edges, _equal_mass(used["weight"][: len(cells.bin)], count), count, used)
     errors = _classwise(totals, classes, class_bins, all_weight)
     distances = [abs(b.accuracy - b.confidence) for b in wide if b.rows]
     return (
@@ -253,17 +277,18 @@ def _quantiles(weights: list[int]) -> dict[float, float]:
     whole, found = sum(weights), {}
     if not whole:
         return {}
-    key, below = 0, 0
+    filled = iter([(key, mass) for key, mass in enumerate(weights) if mass])
+    below, (key, mass) = 0, next(filled)
     for share in _QUANTILES:
-        wanted = Fraction(share) * whole
-        while below + weights[key] < wanted:
-            below += weights[key]
-            key += 1
+        part, of = share.as_integer_ratio()
+        while (below + mass) * of < part * whole:
+            below += mass
+            key, mass = next(filled)
         if key == 0:
             found[share] = 0.0
         elif key == _core.LOSS_OCTAVES * _KEYS_PER_OCTAVE + 1:
             found[share] = math.inf
         else:
             low, high = _key_edge(key), _key_edge(key + 1)
-            found[share] = low + (high - low) * float((wanted - below) / weights[key])
+            found[share] = low + (high - low) * ((part * whole - below * of) / (mass * of))
     return found

@@ -116,7 +116,7 @@ class LossAccumulator:
     >>> part.update([0], [[0.5, 0.25, 0.25]])
     >>> score = (whole + part).result()
     >>> score.rows, round(score.mean_loss, 5), round(score.accuracy, 5)
-    (3, 0.70676, 0.66667)
+    (3, 0.70675, 0.66667)
     """
 
     def __init__(
@@ -219,12 +219,22 @@ class LossAccumulator:
             first = count("first_row", first, 0, (1 << 62) - len(x))
         rows = self._score(x, label, weight, source, first, names)
         self._classes = x.shape[1]
+        if not len(x):
+            return
         self._seen[source] = self._seen.get(source, 0) + len(x)
         self._add(rows)
         for value, index in members or ():
-            if value not in self._groups:
-                self._groups[value] = self._new(self._classes)
-            self._groups[value]._add(rows.take(index))
+            self._group(value)._add(rows.take(index))
+
+    def _group(self, value: Any) -> LossAccumulator:
+        """The accumulator of a group. True is 1 to a dict: where both come, the name is 1, whichever came first."""
+        group = self._groups.get(value)
+        if group is None:
+            group = self._groups[value] = self._new(self._classes)
+        elif type(value) is int:
+            del self._groups[value]
+            self._groups[value] = group
+        return group
 
     def _score(
         self,
@@ -294,14 +304,16 @@ class LossAccumulator:
         if not len(index):
             return
         numbers = rows.numbers(index)
-        index = index[np.lexsort((numbers, -loss[index]))[:wanted]]
+        index = index[
+            np.lexsort((confidence[index], best[index], label[index], numbers, -loss[index]))[:wanted]
+        ]
         self._merge_worst(
             WorstRow(rows.source, int(row), int(label[i]), int(best[i]), float(loss[i]), float(confidence[i]))
             for i, row in zip(index.tolist(), rows.numbers(index).tolist(), strict=True)
         )
 
     def _merge_worst(self, others: Iterable[WorstRow]) -> None:
-        both = sorted([*self._worst, *others], key=lambda one: (-one.loss, one.source, one.row))
+        both = sorted([*self._worst, *others], key=_worst_first)
         self._worst = both[: self._options.worst]
 
     def _note_nan(self, place: tuple[str, int]) -> None:
@@ -380,16 +392,22 @@ class LossAccumulator:
             self._note_nan(other._first_nan)
         self._merge_worst(other._worst)
         for value, group in other._groups.items():
-            self._groups.setdefault(value, self._new(self._classes))._merge(group)
-
-    def _group_values(self) -> list[Any]:
-        return sorted(self._groups, key=_row_inputs.group_order)
+            self._group(value)._merge(group)
 
     def copy(self) -> LossAccumulator:
         """Return an accumulator of its own that has seen the same rows."""
         new = self._new(self._classes)
         new._merge(self)
         return new
+
+    __copy__ = copy
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_cells"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._cells = _cells(self._options.bins)
 
     def __add__(self, other: LossAccumulator) -> LossAccumulator:
         if not isinstance(other, LossAccumulator):
@@ -490,11 +508,13 @@ class LossAccumulator:
         """
         if not isinstance(state, Mapping) or state.get("format") != _FORMAT:
             raise ValueError(f"state must be what LossAccumulator.to_dict gave; got {_options.shown(state)}")
-        if state.get("version") != _VERSION:
+        if type(state.get("version")) is not int or state["version"] != _VERSION:
             raise ValueError(
                 f"state must have version {_VERSION}; got {_options.shown(state.get('version'))}"
             )
         try:
+            if set(state["options"]) != set(_Options.__dataclass_fields__):
+                raise ValueError(f"options must be {', '.join(_Options.__dataclass_fields__)}")
             new = cls(state["num_classes"], **state["options"])
             new._restore(state, depth=0)
         except (KeyError, TypeError, ValueError, OverflowError, MemoryError, AttributeError) as error:
@@ -512,17 +532,9 @@ class LossAccumulator:
             _row_inputs.text("source", name): count("rows", n, 0, 1 << 62)
             for name, n in state["seen"].items()
         }
-        for source, row, label, predicted, loss, confidence in state["worst"]:
-            self._worst.append(
-                WorstRow(
-                    _row_inputs.text("source", source), count("row", row, 0, 1 << 62),
-                    count("label", label, 0, (self._classes or 1) - 1),
-                    count("predicted", predicted, 0, (self._classes or 1) - 1),
-                    float.fromhex(loss), float.fromhex(confidence),
-                )
-            )  # fmt: skip
-        if len(self._worst) > self._options.worst:
-            raise ValueError(f"worst must hold at most {self._options.worst} rows; got {len(self._worst)}")
+        if len(state["worst"]) > self._options.worst:
+            raise ValueError(f"worst must hold at most {self._options.worst} rows; got {len(state['worst'])}")
+        self._merge_worst([_worst_row(row, self._classes or 1) for row in state["worst"]])
         for weighted, name in ((False, "plain"), (True, "weighted")):
             if state[name] is not None:
                 if self._classes is None:
@@ -532,11 +544,13 @@ class LossAccumulator:
         for value, group in state["groups"]:
             if depth:
                 raise ValueError("groups must not have groups")
-            new = self._new(
-                group["num_classes"] and count("num_classes", group["num_classes"], 1, (1 << 31) - 1)
-            )
-            new._restore(group, depth + 1)
-            self._groups[_row_inputs.group_value(value)] = new
+            if type(group["num_classes"]) is not int or group["num_classes"] != self._classes:
+                raise ValueError(
+                    f"groups must have {self._classes} classes; got {group['num_classes']!r:.40}"
+                )
+            if _row_inputs.group_value(value) in self._groups:
+                raise ValueError(f"groups must differ; got {value!r:.40} twice")
+            self._group(_row_inputs.group_value(value))._restore(group, depth + 1)
 
 
 _STATE = (
@@ -551,6 +565,24 @@ _STATE = (
     "_groups",
 )
 _NEGATIVE = -2
+
+
+def _worst_first(row: WorstRow) -> tuple[Any, ...]:
+    """Rows that have the same name, too, must have one order: nobody has to number them."""
+    return -row.loss, row.source, row.row, row.label, row.predicted, row.confidence
+
+
+def _worst_row(row: Sequence[Any], classes: int) -> WorstRow:
+    """One of a saved state; ValueError or TypeError if it cannot be."""
+    source, number, label, predicted, loss, confidence = row
+    found = WorstRow(
+        _row_inputs.text("source", source), count("row", number, 0, 1 << 62),
+        count("label", label, 0, classes - 1), count("predicted", predicted, 0, classes - 1),
+        float.fromhex(loss), float.fromhex(confidence),
+    )  # fmt: skip
+    if math.isnan(found.loss):
+        raise ValueError("worst must hold losses that are numbers; got NaN")
+    return found
 
 
 def _cells(bins: int) -> Cells:
