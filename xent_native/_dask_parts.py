@@ -15,8 +15,8 @@ import numpy as np
 
 from . import _options
 from ._data_errors import DataError
+from ._row_inputs import Names as ArrayNames
 from .accumulate import LossAccumulator
-from .accumulate import Names as ArrayNames
 
 _ROLES = ("labels", "weights", "groups")
 _CALLED = {"labels": "labels", "weights": "weights", "groups": "group_by"}  # by role, the argument
