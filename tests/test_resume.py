@@ -16,7 +16,6 @@ import pytest
 from tables import ROLES, Data, figures, write
 
 from xent_native import scoring
-from xent_native.scoring import _resume
 
 DATA = Data.random(1000)
 
