@@ -95,7 +95,7 @@ def test_ratios_are_of_the_plain_time_over_our_own(session, monkeypatch):
 
 def test_the_peak_is_that_of_a_process_of_its_own(tmp_path, session):
     files = write("npy", tmp_path, 25, 1000)
-    held = np.ones(1 << 26)  # 512 MiB of this process
+    held = np.ones(320_000_000, np.uint8)  # of this process, not of that one
     line = scoring.peak(files, session, "memory")
     assert held[-1] == 1
     assert 10 < line.figure < targets.SCORING_MEMORY
