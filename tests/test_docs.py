@@ -83,7 +83,7 @@ def test_commands_of_the_page_on_scoring(place, capsys):
         assert [line for line in text.splitlines() if line not in printed] == []
         for report in re.findall(r"--report (\S+)", block):
             assert "<svg" in (place / report).read_text("utf-8")
-    assert count == 11
+    assert count == 12
 
 
 @pytest.mark.parametrize("path", TEXTS, ids=name)
