@@ -72,12 +72,12 @@ def test_plain_reads_read_everything(tmp_path):
 )
 def test_a_wrong_score_has_no_figure(change, words, tmp_path, session):
     files = replace(write("npy", tmp_path, 0.05, 1000), **change)
-    ((samples, remark),) = scoring.beside(session, lambda: None, [scoring.scored(files, 1)])
+    ((samples, remark),) = scoring.beside(session, files, lambda: None, [scoring.scored(files, 1)])
     assert samples == []
     assert words in remark
 
 
-def test_ratios_are_of_the_plain_time_over_our_own(session, monkeypatch):
+def test_ratios_are_of_the_plain_time_over_our_own(session, monkeypatch, tmp_path):
     """A clock that moves by what each call says it takes."""
     now = [0.0]
     monkeypatch.setattr(timing.time, "perf_counter", lambda: now[0])
@@ -89,8 +89,10 @@ def test_ratios_are_of_the_plain_time_over_our_own(session, monkeypatch):
 
         return call
 
-    found = scoring.beside(session, takes(1.0), [takes(2.0), takes(0.5)])
-    assert found == [([0.5] * 3, ""), ([2.0] * 3, "")]
+    files = write("npy", tmp_path, 25, 1000)  # beside its labels of 50 KB
+    found = scoring.beside(session, files, takes(0.01), [takes(0.02), takes(0.005)])
+    assert [remark for _, remark in found] == ["read at 2.5 GB/s"] * 2
+    assert [samples for samples, _ in found] == [pytest.approx([0.5] * 3), pytest.approx([2.0] * 3)]
 
 
 def test_the_peak_is_that_of_a_process_of_its_own(tmp_path, session):

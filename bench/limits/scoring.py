@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from ..timing import Contestant, ratios, run_rounds
+from ..timing import Contestant, quartiles, ratios, run_rounds
 from . import targets
 from .line import Line, line_of
 from .memory import run_probe
@@ -40,6 +40,11 @@ class Files:
     rows: int
     classes: int
     mean_loss: float
+
+    @property
+    def paths(self) -> list[Path]:
+        """All files."""
+        return [path for path in (self.predictions, self.labels) if path is not None]
 
     @property
     def what(self) -> str:
@@ -89,7 +94,7 @@ def _wide(session: Session, folder: Path, missing: str) -> Iterator[Line]:
     session.say(f"scoring: making files of {classes} classes")
     files = write_npy(folder, session.file_megabytes, classes)
     calls = [scored(files, session.threads, **options) for _, options in lines.values()]
-    found = beside(session, plain_read(files), calls)
+    found = beside(session, files, plain_read(files), calls)
     for (what, (goal, _)), (samples, remark) in zip(lines.items(), found, strict=True):
         yield line_of(SPEED, f"{files.what}: {what}", "times", goal, samples, remark=remark)
     yield peak(files, session, memory)
@@ -111,7 +116,7 @@ def _narrow(session: Session, folder: Path, missing: str) -> Iterator[Line]:
     session.say(f"scoring: making files of {classes} classes")
     files = write_npy(folder, session.file_megabytes, classes)
     found = beside(
-        session, plain_read(files), [scored(files, session.threads, **each) for each in lines.values()]
+        session, files, plain_read(files), [scored(files, session.threads, **each) for each in lines.values()]
     )
     for what, (samples, remark) in zip(lines, found, strict=True):
         times = [1 / each for each in samples]
@@ -131,14 +136,17 @@ def _parquet(session: Session, folder: Path, missing: str) -> Iterator[Line]:
     session.say("scoring: making a Parquet file")
     files = write_parquet(folder, session.file_megabytes, classes)
     for name, read in zip(names, arrow_reads(files), strict=True):
-        ((samples, remark),) = beside(session, read, [scored(files, session.threads)])
+        ((samples, remark),) = beside(session, files, read, [scored(files, session.threads)])
         yield line_of(SPEED, f"{files.what}: beside {name}", "times", goal, samples, remark=remark)
 
 
 def beside(
-    session: Session, plain: Callable[[], Any], calls: Sequence[Callable[[], str]]
+    session: Session, files: Files, plain: Callable[[], Any], calls: Sequence[Callable[[], str]]
 ) -> list[tuple[list[float], str]]:
-    """For each call, the time of `plain` over its own, round by round; or none, and what is wrong with its result."""
+    """For each call, the time of `plain` over its own, round by round, and how fast `plain` was in GB/s of the files.
+
+    A call with a wrong result has no times, and what is wrong with it.
+    """
     session.say("scoring: measuring")
     wrong = [call() for call in calls]
     plain()  # now all of it is in the page cache, if it fits
@@ -149,8 +157,9 @@ def beside(
     rounds = max(contestant.repeats for contestant in contestants)
     run_rounds(contestants, rounds, plan.pause)
     read, *others = (contestant.samples for contestant in contestants)
+    speed = sum(path.stat().st_size for path in files.paths) / quartiles(read)[1] / 1e9
     return [
-        ([] if remark else ratios(read, ours, rounds), remark)
+        ([], remark) if remark else (ratios(read, ours, rounds), f"read at {speed:.1f} GB/s")
         for ours, remark in zip(others, wrong, strict=True)
     ]
 
@@ -190,11 +199,10 @@ def peak(files: Files, session: Session, section: str) -> Line:
 def plain_read(files: Files) -> Callable[[], int]:
     """Reads both files in chunks into one buffer; returns the bytes."""
     buffer = memoryview(np.empty(CHUNK, np.uint8))
-    paths = [path for path in (files.predictions, files.labels) if path is not None]
 
     def read() -> int:
         total = 0
-        for path in paths:
+        for path in files.paths:
             with path.open("rb", buffering=0) as file:
                 while count := file.readinto(buffer):
                     total += count
