@@ -25,6 +25,7 @@ examples:
   python -m bench --peers --json bench/results/peers.json    the comparison, with every sample kept
   python -m bench --limits --json bench/results/limits.json  the figures beside their targets
   python -m bench --limits --parts table,scaling         some of them
+  python -m bench --limits --parts scoring --file-mb 8000    files of 8 GB, read from the page cache
   python -m bench --update-docs                          put both into README.md and docs/performance.md
   python -m bench --check-docs                           fail if those say something else
   python -m bench --classes 30,131072 --ops forward      other cases
@@ -91,6 +92,13 @@ def _add_cases(p: argparse.ArgumentParser) -> None:
         default=cases.DEFAULT_MEGABYTES,
         metavar="MIB",
         help="size of the logits; below 128 they may stay in a cache (default: 128)",
+    )
+    what.add_argument(
+        "--file-mb",
+        type=float,
+        default=2000.0,
+        metavar="MB",
+        help="size of the files of --parts scoring, made in TMPDIR and deleted; memory must hold one (default: 2000)",
     )
     what.add_argument(
         "--peers",

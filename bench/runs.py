@@ -29,6 +29,7 @@ class Setting:
     threads: int
     plan: Plan
     megabytes: float
+    file_megabytes: float
     peers: list[str]
     say: Say
 
@@ -40,6 +41,7 @@ def run(options: argparse.Namespace, command: str, say: Say) -> Result:
     settings: dict[str, Any] = {
         "threads": setting.threads, "repeats": setting.plan.repeats, "budget": setting.plan.budget,
         "pause": setting.plan.pause, "megabytes": setting.megabytes,
+        "file_megabytes": setting.file_megabytes,
     }  # fmt: skip
     peers = [PEERS[name](Settings()) for name in setting.peers]
     measured = result.header(mode, command, settings, peers)
@@ -61,8 +63,8 @@ def _kind(options: argparse.Namespace) -> tuple[str, Callable[[Setting, Result],
 
 def _prepare(options: argparse.Namespace, say: Say) -> Setting:
     """Check the options, and make the settings of the process theirs."""
-    if options.repeats < 1 or options.budget <= 0 or options.mb <= 0:
-        raise UsageError("--repeats, --budget and --mb must be positive")
+    if options.repeats < 1 or options.budget <= 0 or min(options.mb, options.file_mb) <= 0:
+        raise UsageError("--repeats, --budget, --mb and --file-mb must be positive")
     if options.threads is not None:
         machine.limit_cpus(options.threads)
     import xent_native
@@ -79,6 +81,7 @@ def _prepare(options: argparse.Namespace, say: Say) -> Setting:
         options.threads or machine.cpus(),
         Plan(min(options.repeats, 3), 0.05) if options.quick else Plan(options.repeats, options.budget),
         QUICK_MEGABYTES if options.quick else options.mb,
+        QUICK_MEGABYTES if options.quick else options.file_mb,
         chosen_peers(options.peers),
         say,
     )
@@ -126,7 +129,7 @@ def _limits(setting: Setting, measured: Result) -> None:
     best = xent_native.isa()  # what --isa or the environment chose: there is nothing above it
     session = Session(
         Roofline(setting.megabytes, setting.threads),
-        setting.plan, setting.megabytes, setting.threads, isas[isas.index(best) :],
+        setting.plan, setting.megabytes, setting.file_megabytes, setting.threads, isas[isas.index(best) :],
         setting.peers, setting.options.quick, setting.say,
     )  # fmt: skip
     lines = parts.measure(session, setting.options.parts)

@@ -18,6 +18,7 @@ class Line(NamedTuple):
 
 
 EDGES = "test_edge_cases.py::"
+TABLES = "test_table_sources.py::"
 CONTRACT: dict[str, list[Line]] = {
     "Edge cases": [
         Line(
@@ -174,6 +175,96 @@ CONTRACT: dict[str, list[Line]] = {
             ),
         ),
     ],
+    "Files of predictions": [
+        Line(
+            ".npy files that are damaged, hostile, of pickles, beyond memory, that shrink or grow: an error that names "
+            "the file, no crash",
+            ("test_npy.py", f"{TABLES}test_npy_that_grows_while_it_is_read"),
+        ),
+        Line(
+            ".npz, Parquet, Arrow and CSV files with any bytes changed, cut short or away: a result, or an error that "
+            "names the file",
+            (
+                f"{TABLES}test_no_damage_gets_through",
+                f"{TABLES}test_truncated_files",
+                f"{TABLES}test_missing_files",
+                f"{TABLES}test_checksums_of_npz",
+                f"{TABLES}test_npz_that_is_none",
+                "test_dask_tables.py::test_damaged_files",
+            ),
+        ),
+        Line(
+            "Files that change while they are read",
+            (
+                f"{TABLES}test_files_that_change_while_they_are_read",
+                f"{TABLES}test_large_arrow_file_that_shrinks_while_it_is_read",
+            ),
+        ),
+        Line(
+            "Nulls, ragged lists, wrong types, missing columns, labels and weights that are none, lines of CSV that "
+            "are broken, no rows: an error that names file, row and column",
+            (
+                f"{TABLES}test_tables_that_cannot_be_scored",
+                f"{TABLES}test_files_of_a_folder_that_differ",
+                f"{TABLES}test_rows_that_do_not_match",
+                f"{TABLES}test_label_errors_name_the_file_and_row_of_the_label",
+                f"{TABLES}test_bad_lines",
+                f"{TABLES}test_no_rows",
+                "test_dask_tables.py::test_errors_name_file_and_row",
+            ),
+        ),
+        Line(
+            "Rows and files that are skipped are counted, and change nothing else",
+            (
+                f"{TABLES}test_skipped_rows_change_nothing_else",
+                f"{TABLES}test_skipped_files",
+                "test_resume.py::test_skipped_lines_of_csv_are_counted_once",
+            ),
+        ),
+        Line(
+            "A run that is killed, interrupted or stopped by an error goes on from its state, with the same bits",
+            (
+                "test_resume.py::test_goes_on_where_it_stopped",
+                "test_resume.py::test_every_format_goes_on",
+                "test_resume.py::test_a_run_that_is_killed",
+                "test_resume.py::test_ctrl_c_leaves_a_state_that_goes_on",
+                "test_resume.py::test_an_error_loses_nothing",
+                "test_resume.py::test_states_are_replaced_as_a_whole",
+            ),
+        ),
+        Line(
+            "States that are damaged, of other files or options, or that hold rows twice: an error that says so",
+            (
+                "test_resume.py::test_damaged_states",
+                "test_resume.py::test_other_options_are_refused",
+                "test_resume.py::test_other_files_are_refused",
+                "test_resume.py::test_rows_do_not_count_twice",
+                "test_resume.py::test_states_that_cannot_be_merged",
+            ),
+        ),
+        Line(
+            "Chunks, threads, formats, partitions of Dask, merged states and workers that are killed change no bit",
+            (
+                "test_scoring.py::test_chunks_do_not_change_a_bit",
+                "test_scoring.py::test_chunks_do_not_change_a_bit_of_wide_rows",
+                "test_scoring.py::test_threads_do_not_change_a_bit",
+                "test_temperature.py::test_chunks_threads_and_formats_change_no_bit",
+                "test_resume.py::test_merged_states_are_one_run",
+                "test_dask.py::test_any_partitioning_gives_the_same_bits",
+                "test_dask.py::test_a_killed_worker_changes_nothing",
+                "test_dask_tables.py::test_parquet_has_the_bits_of_one_machine",
+                "test_dask_tables.py::test_dataframes_have_the_bits_of_one_machine",
+            ),
+        ),
+        Line(
+            "Memory stays below 300 MB for files of any size",
+            (f"{TABLES}test_memory_does_not_grow_with_the_file",),
+        ),
+        Line(
+            "Names from files and columns are text in reports, never markup",
+            ("test_report.py::test_names_from_data_are_text",),
+        ),
+    ],
     "Memory and undefined behaviour": [
         Line(
             "The core and the Cython module are clean under AddressSanitizer and UBSan",
@@ -216,7 +307,6 @@ CONTRACT: dict[str, list[Line]] = {
             "A configuration makes losses alone",
             ("test_security.py::test_a_configuration_makes_losses_alone",),
         ),
-        Line("Files: damaged, hostile, shrinking, of pickles, larger than memory", ("test_npy.py",)),
         Line(
             "Any text in environment variables",
             (

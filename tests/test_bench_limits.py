@@ -33,6 +33,7 @@ LINES = {  # of each part
     "memory": 6,
     "small": 4,
     "boosting": 5,
+    "scoring": 3 + 1 + 2 + 2,
     "peers": 12,
     "training": 2,
     "sklearn-losses": 2 * 2,  # with one thread and with all, if there are several

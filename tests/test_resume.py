@@ -16,7 +16,6 @@ import pytest
 from tables import ROLES, Data, figures, write
 
 from xent_native import scoring
-from xent_native.scoring import _resume
 
 DATA = Data.random(1000)
 
@@ -231,19 +230,20 @@ def test_a_state_that_cannot_be_written(tmp_path, files):
         scoring.score(*files, state=tmp_path / "none" / "state.json")
 
 
-def test_states_are_replaced_as_a_whole(tmp_path, monkeypatch):
+def test_states_are_replaced_as_a_whole(tmp_path, monkeypatch, files):
     """A crash while a state is written leaves the one before."""
     path = tmp_path / "state.json"
-    path.write_text("before")
+    scoring.score(*files, state=path)
+    before, names = path.read_bytes(), sorted(tmp_path.iterdir())
 
     def crash(handle: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(_resume.os, "fsync", crash)
+    monkeypatch.setattr("xent_native._files.os.fsync", crash)
     with pytest.raises(OSError, match="No space"):
-        _resume.write_atomically(path, "after")
-    assert path.read_text() == "before"
-    assert list(tmp_path.iterdir()) == [path]
+        scoring.merge([path], state=path)
+    assert path.read_bytes() == before
+    assert sorted(tmp_path.iterdir()) == names
 
 
 # Merging

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from ..cases import rows_filling
 from . import targets
@@ -32,12 +33,18 @@ def memory(session: Session) -> Iterator[Line]:
 
 def probe(operation: str, rows: int, classes: int, threads: int) -> tuple[float | None, str]:
     """Megabytes, or None and the reason."""
+    found, reason = run_probe(operation, rows, classes, threads)
+    if found is None:
+        return None, reason
+    remark = "" if found["exact"] else "resident memory could not be reset before the call"
+    return found["extra"] / 1e6, remark
+
+
+def run_probe(*arguments: object) -> tuple[dict[str, Any] | None, str]:
+    """What a process that does nothing else has printed, or None and the reason."""
     # -P: the folder of the script, with this package's modules, must not come first.
-    command = [sys.executable, "-P", str(PROBE), operation, str(rows), str(classes), str(threads)]
+    command = [sys.executable, "-P", str(PROBE), *map(str, arguments)]
     run = subprocess.run(command, capture_output=True, text=True, check=False)
     if run.returncode != 0:
         return None, (run.stderr.strip().splitlines() or ["failed"])[-1]
-    found = json.loads(run.stdout.splitlines()[-1])
-    return found["extra"] / 1e6, "" if found[
-        "exact"
-    ] else "resident memory could not be reset before the call"
+    return json.loads(run.stdout.splitlines()[-1]), ""

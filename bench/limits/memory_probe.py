@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Runs alone: makes one call and prints by how much it raised the process's high-water mark of memory.
 
-Arguments: forward, gradient, log-loss or, for that of scikit-learn, sklearn-log-loss; then rows, classes, threads. On
+Arguments: forward, gradient, log-loss or, for that of scikit-learn, sklearn-log-loss; then rows, classes, threads. Or
+score, threads and two files, to print the most memory of the process from its start. On
 Linux the mark is VmHWM, set back to what is in use just before the call; elsewhere, or where that is not allowed, the
 mark from before the call is subtracted, which the arrays, made in place, have not pushed above what is in use.
 """
@@ -59,7 +60,16 @@ def the_call(operation: str, rows: int, classes: int) -> tuple[Callable[[], Any]
     return lambda: both(y, x, from_logits=True, reduction="mean", grad_out=grad), 0
 
 
+def score(threads: str, predictions: str, labels: str) -> None:
+    """Score files; the interpreter, NumPy and the package count, too."""
+    result = xn.scoring.score(predictions, labels, from_logits=True, n_threads=int(threads))
+    print(json.dumps({"rows": result.rows, "peak": high_water()}))
+
+
 def main() -> None:
+    if sys.argv[1] == "score":
+        score(*sys.argv[2:])
+        return
     operation, rows, classes, threads = sys.argv[1], *map(int, sys.argv[2:5])
     xn.set_num_threads(threads)
     warm, _ = the_call(operation, 100_000 // 10, 10)  # starts threads, whose stacks stay

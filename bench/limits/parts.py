@@ -14,6 +14,7 @@ from .memory import memory
 from .peers import peers
 from .scaling import scaling
 from .scikit_learn import scikit_learn
+from .scoring import scoring
 from .session import Session
 from .sklearn_losses import sklearn_losses
 from .training import training
@@ -32,6 +33,7 @@ PARTS: dict[str, Callable[[Session], Iterator[Line]]] = {
     "memory": memory,
     "small": small,
     "boosting": boosting,
+    "scoring": scoring,
     "peers": peers,
     "training": training,
     "sklearn-losses": sklearn_losses,

@@ -23,6 +23,8 @@ class Session:
     plan : Plan
     megabytes : float
         Size of the logits of large cases.
+    file_megabytes : float
+        Size of files that are scored.
     threads : int
     isas : list of str
         Instruction sets that this machine and this build have, best first.
@@ -35,6 +37,7 @@ class Session:
     roofline: Roofline
     plan: Plan
     megabytes: float
+    file_megabytes: float
     threads: int
     isas: list[str]
     peers: list[str]

@@ -77,3 +77,10 @@ FITS = {"iris": 1.0, "wine": 1.0, "breast_cancer": 1.0, "digits": 1.0}
 FITS_QUICK = {"iris": 1.0}
 RANDOM_FITS = {(20_000, 500, 10): 1.0, (200_000, 20, 100): 3.0}
 RANDOM_FITS_QUICK = {(300, 20, 10): 1.0, (300, 5, 40): 3.0}
+
+# Files that are scored from the page cache, predictions and labels. Speed, of that of reading them in chunks of 8 MB;
+# with the calibration of each class, which looks at every probability once more, there is a target of our own.
+SCORING_WIDE, SCORING_READ, SCORING_CLASSWISE = 1000, 0.8, 0.4
+SCORING_NARROW, SCORING_TIME = 10, 2.0  # time, over that of reading
+SCORING_PARQUET = 0.7  # speed, of that of pyarrow's own reading
+SCORING_MEMORY = 300.0  # MB, the most that a process has of which nothing else is asked

@@ -3,40 +3,22 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
 import os
-import tempfile
 import time
 from collections.abc import Sequence
 from typing import Any
 
-from .. import _options
+from .. import _files, _options
 from ..accumulate import LossAccumulator, Score
 from ._errors import StateError
 from ._streams import Identity
 
-__all__ = ["State", "merge", "write_atomically"]
+__all__ = ["State", "merge"]
 
 _FORMAT, _VERSION = "xent_native.scoring.state", 1
 _SECONDS = 10.0  # between two writes of a state
-
-
-def write_atomically(path: str | os.PathLike[str], text: str) -> None:
-    """Write a file so that whoever reads it sees all of it or what was there before, also after a crash."""
-    folder, name = os.path.split(os.path.abspath(os.fsdecode(path)))
-    handle, temporary = tempfile.mkstemp(prefix=f".{name}.", suffix=".tmp", dir=folder)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
 
 
 class State:
@@ -77,7 +59,7 @@ class State:
 
     def write(self, accumulator: LossAccumulator, rows: int, *, complete: bool = False) -> None:
         """Write the state now."""
-        write_atomically(self.path, _text(self._files, self._options, accumulator, rows, complete))
+        _files.write_text(self.path, _text(self._files, self._options, accumulator, rows, complete))
         self._written = time.monotonic()
 
 
@@ -220,7 +202,7 @@ def merge(
         options, rows = options or one["options"], rows + one["rows"]
     assert total is not None
     if state is not None:
-        write_atomically(state, _text(files, options, total, rows, True))
+        _files.write_text(state, _text(files, options, total, rows, True))
     return total.result()
 
 
