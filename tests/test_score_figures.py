@@ -10,6 +10,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from xent_native import LossAccumulator
+from xent_native._summary import _equal_mass
 
 # A figure of float64 predictions: a few rounding errors of each row's loss and probabilities, far below 1e-12.
 CLOSE = {"rtol": 1e-12, "atol": 1e-14}
@@ -156,6 +157,15 @@ def test_standard_error_where_it_ends(rng):
     assert math.isnan(score_of([0, 0], [[0, 1e250]] * 2, from_logits=True).standard_error)
 
 
+def test_standard_error_of_what_is_too_small():
+    """Squares below the least double would make it 0, or anything."""
+    p = [[0.5, 0.5], [0.9, 0.1]]
+    assert_allclose(score_of([0, 0], p, [1e-140] * 2).standard_error, score_of([0, 0], p).standard_error)
+    assert math.isnan(score_of([0, 0], p, [1e-160] * 2).standard_error)
+    assert math.isnan(score_of([0, 0], [[0.0, -400], [0, -401.0]], from_logits=True).standard_error)
+    assert score_of([0, 0], [[0.0, -800]] * 2, from_logits=True).standard_error == 0
+
+
 @pytest.mark.parametrize("weighted", [False, True])
 def test_histogram_and_quantiles(rng, weighted):
     loss = np.exp(rng.normal(-1, 2, 4000))
@@ -220,6 +230,13 @@ def test_bins_and_their_edges(bins):
     for b in wide:
         assert math.isnan(b.confidence) == math.isnan(b.accuracy) == (b.rows == 0)
         assert not b.rows or b.low <= b.confidence <= b.high
+
+
+def test_cells_go_where_the_middle_of_their_weight_lies():
+    for weights, count in (([3, 1, 2, 0, 0, 4], 2), ([0, 5, 0, 1, 1, 0], 3), ([0, 0], 4), ([7], 1)):
+        whole, middles = sum(weights) or 1, np.cumsum(weights) - np.array(weights) / 2
+        wanted = np.minimum(np.floor(middles * count / whole), count - 1)
+        assert _equal_mass(weights, count).tolist() == wanted.tolist()
 
 
 def test_bins_of_equal_mass(rng):

@@ -162,7 +162,8 @@ class Score:
         Mean cross-entropy of the rows in nats; NaN if there are none.
     standard_error : float
         Of the mean loss: ``sqrt(n / (n - 1) sum(w^2 (l - mean)^2)) / sum(w)`` over n rows (Cochran 1977,
-        *Sampling Techniques*, 6.4). NaN below two rows, or where the mean is not finite.
+        *Sampling Techniques*, 6.4). NaN below two rows, or where the mean is not finite,
+        or squares lie beyond the range of a double.
     interval : tuple of (float, float)
         95 % interval of the mean loss: 1.96 standard errors to either side.
     mean_loss_bits : float

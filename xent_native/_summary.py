@@ -161,6 +161,8 @@ def _standard_error(books: Sequence[Book], totals: _Totals, mean: float) -> floa
     weight_squares = sum(
         (book.sums("weight_square") or [UNIT * sum(book.count("support"))])[0] for book in books
     )
+    if mean and min(squares, products, weight_squares) < rows << 50:
+        return math.nan  # so small that a unit of rounding in each would show
     weight = sum(totals.weights("support", "weight"))
     exact = Fraction(sum(totals.sums("loss")), weight)
     spread = (squares - 2 * exact * products + exact * exact * weight_squares) * UNIT
