@@ -161,7 +161,7 @@ def test_every_listed_kernel_exists():
     assert runtime.config()["kernels"] == names
     text = "\n".join(p.read_text(encoding="utf-8") for p in KERNEL_FILES if p.suffix != ".def")
     for name in names:
-        found = re.findall(rf"^static void XN_T\({name}\)\(const xn_tile \*\w+\)", text, re.MULTILINE)
+        found = re.findall(rf"^static void XN_T\({name}\)\(const xn_tile \*\w+\) {{", text, re.MULTILINE)
         assert len(found) == 1, f"{name} is defined {len(found)} times"
 
 

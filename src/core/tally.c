@@ -149,7 +149,7 @@ static void enter_totals(const xn_entries *e, const book *b) {
     EACH_NUMBER(e, i) {
         const double weight = weight_of(e, i), loss = e->scores->loss[i], product = weight * loss;
         const double square = product * product;
-        *b->lost += !(square < INFINITY);
+        *b->lost += !(square < INFINITY && weight * weight < INFINITY && weight * product < INFINITY);
         add_exactly(b->loss_square[0], square);
         add_exactly(b->brier[0], weight * e->scores->brier[i]);
         if (!e->weight) continue;
