@@ -136,11 +136,7 @@ def test_on_error_skip_says_what_it_left_out(tmp_path, output):
 def test_options_out_of_range_exit_2(output):
     code, out, err = output("score", *FILES, "--bins", "101")
     assert (code, out) == (2, "")
-<<<<<<< HEAD
-    assert "bins must be an integer in [1, 100]" in err
-=======
     assert "bins must be an integer in [1, 100]; got 101" in err
->>>>>>> i7d
 
 
 def test_reports(tmp_path, output, reports):
