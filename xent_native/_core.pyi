@@ -66,7 +66,9 @@ def score_rows(
     from_logits: bool,
     epsilon: float,
     n_threads: int,
+    room: tuple[_Array, _Array, _Array, _Array, _Array, _Array] | None = None,
 ) -> tuple[_Array, _Array, _Array, _Array, _Array, _Array]: ...
+def score_room(rows: int) -> tuple[_Array, _Array, _Array, _Array, _Array, _Array]: ...
 def book_sections(
     classes: int, cells: int, ranks: int, has_confusion: bool, weighted: bool, class_bins: int
 ) -> list[tuple[str, int, bool]]: ...

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -44,6 +45,30 @@ class _Options:
     worst: int
     max_confusion: int
     classwise: bool
+
+
+_Scores = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+
+
+class _Spare(threading.local):
+    """Room for scores that no update of this thread uses now."""
+
+    room: _Scores | None = None
+
+
+_SPARE = _Spare()
+_MOST_SPARE_ROWS = 1 << 20
+
+
+def _spare_room(rows: int) -> _Scores:
+    """Room for the scores of so many rows: the last one, if it is large enough. Fresh memory takes as long as scoring."""
+    room, _SPARE.room = _SPARE.room, None
+    return _core.score_room(rows) if room is None or len(room[0]) < rows else room
+
+
+def _give_back(room: _Scores) -> None:
+    if len(room[0]) <= _MOST_SPARE_ROWS:
+        _SPARE.room = room
 
 
 @dataclass(slots=True)
@@ -217,7 +242,8 @@ class LossAccumulator:
         first = self._seen.get(source, 0) if first_row is None else first_row
         if not isinstance(first, np.ndarray):
             first = count("first_row", first, 0, (1 << 62) - len(x))
-        rows = self._score(x, label, weight, source, first, names)
+        room = _spare_room(len(x))
+        rows = self._score(x, label, weight, source, first, names, room)
         self._classes = x.shape[1]
         if not len(x):
             return
@@ -225,6 +251,7 @@ class LossAccumulator:
         self._add(rows)
         for value, index in members or ():
             self._group(value)._add(rows.take(index))
+        _give_back(room)
 
     def _group(self, value: Any) -> LossAccumulator:
         """The accumulator of a group. True is 1 to a dict: where both come, the name is 1, whichever came first."""
@@ -244,6 +271,7 @@ class LossAccumulator:
         source: str,
         first: int | np.ndarray,
         names: _row_inputs.Names,
+        room: _Scores,
     ) -> _Rows:
         options = self._options
         ignored = _options.ignored_class(options.ignore_class, label.dtype)
@@ -251,7 +279,15 @@ class LossAccumulator:
         code = _core.stored_code(x.dtype)
         try:
             scores = _core.score_rows(
-                x, code, label, _core.INTEGERS[label.dtype], ignored, options.from_logits, _EPSILON, threads
+                x,
+                code,
+                label,
+                _core.INTEGERS[label.dtype],
+                ignored,
+                options.from_logits,
+                _EPSILON,
+                threads,
+                room,
             )
         except _core.LabelError as error:
             row, value = error.args
