@@ -61,7 +61,7 @@ _MOST_SPARE_ROWS = 1 << 20
 
 
 def _spare_room(rows: int) -> _Scores:
-    """Room for the scores of so many rows: the last one, if it is large enough. Fresh memory takes as long as scoring."""
+    """Room for the scores of so many rows: the last one, if it is large enough: fresh memory costs much."""
     room, _SPARE.room = _SPARE.room, None
     return _core.score_room(rows) if room is None or len(room[0]) < rows else room
 
