@@ -28,8 +28,9 @@ static void score_tile(const score_context *c, xn_span span, xn_worker *worker) 
     tile.loss = to->loss + first;
     c->loss(&tile);
     if (c->score) c->score(&tile);
+    const int is_single = xn_real(c->p->dtype) == XN_FLOAT32;
     for (int64_t i = 0; i < span.rows; i++) {
-        if (xn_real(c->p->dtype) == XN_FLOAT32) tile.loss[i] = (double)(float)tile.loss[i];
+        if (is_single) tile.loss[i] = (double)(float)tile.loss[i];
         to->label[first + i] = weight[i] == 0 ? -1 : (int32_t)label[i];
         if (weight[i] == 0 || (isnan(tile.loss[i]) && scores.rank[i] != XN_NEGATIVE)) scores.rank[i] = -1;
     }
