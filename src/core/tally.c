@@ -2,6 +2,7 @@
 /* Books: counts and exact sums over rows. Each part of a book has one writer, so that threads share the rows without
  * sharing a sum; sums are integers, so that nothing depends on the order of the rows. */
 #include <math.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "core.h"
@@ -116,75 +117,84 @@ typedef struct {
 } entry_context;
 
 /* Which rows a part of a book takes: those that count, and of these those whose loss is a number. */
-#define EACH_ROW(e, i)                      \
-    for (int64_t i = 0; i < (e)->rows; i++) \
-        if ((e)->scores->label[i] >= 0)
-#define EACH_NUMBER(e, i)                   \
-    for (int64_t i = 0; i < (e)->rows; i++) \
-        if ((e)->scores->label[i] >= 0 && (e)->scores->rank[i] >= 0)
-
-static double weight_of(const xn_entries *e, int64_t i) {
-    return e->weight ? e->weight[i] : 1;
-}
+#define EACH_ROW(rows, label, i)         \
+    for (int64_t i = 0; i < (rows); i++) \
+        if ((label)[i] >= 0)
+#define EACH_NUMBER(rows, label, rank, i) \
+    for (int64_t i = 0; i < (rows); i++)  \
+        if (((label)[i] | (rank)[i]) >= 0)
 
 static void enter_classes(const xn_entries *e, const book *b) {
-    const xn_row_scores *s = e->scores;
-    EACH_ROW(e, i) {
-        const int32_t label = s->label[i];
-        const double product = weight_of(e, i) * s->loss[i];
-        b->support[label]++;
-        if (e->weight) add_exactly(b->weight[label], e->weight[i]);
-        if (s->rank[i] < 0) {
-            b->nans[label]++;
+    const int32_t *const label = e->scores->label, *const rank = e->scores->rank;
+    const double *const loss = e->scores->loss, *const weight = e->weight;
+    int64_t *const support = b->support, *const hits = b->hits;
+    int64_t (*const losses)[XN_LIMBS] = b->loss;
+    EACH_ROW(e->rows, label, i) {
+        const int32_t cls = label[i];
+        const double product = weight ? weight[i] * loss[i] : loss[i];
+        support[cls]++;
+        if (weight) add_exactly(b->weight[cls], weight[i]);
+        if (rank[i] < 0) {
+            b->nans[cls]++;
             continue;
         }
-        b->infinite[label] += product == INFINITY;
-        b->hits[label] += s->rank[i] == 0; /* whether a row is a hit no branch can foresee */
-        add_exactly(b->loss[label], product);
-        if (e->weight) add_exactly(b->hit_weight[label], s->rank[i] == 0 ? e->weight[i] : 0);
+        if (product == INFINITY) b->infinite[cls]++;
+        hits[cls] += rank[i] == 0; /* whether a row is a hit no branch can foresee */
+        add_exactly(losses[cls], product);
+        if (weight) add_exactly(b->hit_weight[cls], rank[i] == 0 ? weight[i] : 0);
     }
 }
 
 static void enter_totals(const xn_entries *e, const book *b) {
-    EACH_NUMBER(e, i) {
-        const double weight = weight_of(e, i), loss = e->scores->loss[i], product = weight * loss;
-        const double square = product * product;
-        *b->lost += !(square < INFINITY && weight * weight < INFINITY && weight * product < INFINITY);
-        add_exactly(b->loss_square[0], square);
-        add_exactly(b->brier[0], weight * e->scores->brier[i]);
-        if (!e->weight) continue;
+    const int32_t *const label = e->scores->label, *const rank = e->scores->rank;
+    const double *const losses = e->scores->loss, *const brier = e->scores->brier, *const weights = e->weight;
+    int64_t *const squares = b->loss_square[0], *const briers = b->brier[0];
+    EACH_NUMBER(e->rows, label, rank, i) {
+        const double weight = weights ? weights[i] : 1, product = weight * losses[i], square = product * product;
+        if (!(square < INFINITY && weight * weight < INFINITY && weight * product < INFINITY)) ++*b->lost;
+        add_exactly(squares, square);
+        add_exactly(briers, weight * brier[i]);
+        if (!weights) continue;
         add_exactly(b->weight_square[0], weight * weight);
         add_exactly(b->weight_loss[0], weight * product);
     }
 }
 
 static void enter_cells(const xn_entries *e, const book *b) {
-    EACH_NUMBER(e, i) {
-        const double confidence = e->scores->confidence[i];
+    const int32_t *const label = e->scores->label, *const rank = e->scores->rank, *const start = e->start;
+    const double *const confidences = e->scores->confidence, *const cut = e->cut, *const weight = e->weight;
+    int64_t *const rows = b->cell_rows, *const hits = b->cell_hits;
+    int64_t (*const sums)[XN_LIMBS] = b->cell_confidence;
+    EACH_NUMBER(e->rows, label, rank, i) {
+        const double confidence = confidences[i];
         if (!(confidence >= 0 && confidence <= 1)) continue;
-        const int key = xn_confidence_key(confidence), hit = e->scores->rank[i] == 0;
-        const int64_t cell = e->start[key] + (confidence >= e->cut[key]);
-        b->cell_rows[cell]++;
-        b->cell_hits[cell] += hit;
-        add_exactly(b->cell_confidence[cell], weight_of(e, i) * confidence);
-        if (!e->weight) continue;
-        add_exactly(b->cell_weight[cell], e->weight[i]);
-        add_exactly(b->cell_hit_weight[cell], hit ? e->weight[i] : 0);
+        const int key = xn_confidence_key(confidence), hit = rank[i] == 0;
+        const int64_t cell = start[key] + (confidence >= cut[key]);
+        rows[cell]++;
+        hits[cell] += hit;
+        add_exactly(sums[cell], weight ? weight[i] * confidence : confidence);
+        if (!weight) continue;
+        add_exactly(b->cell_weight[cell], weight[i]);
+        add_exactly(b->cell_hit_weight[cell], hit ? weight[i] : 0);
     }
 }
 
 static void enter_counts(const xn_entries *e, const book *b) {
-    const xn_row_scores *s = e->scores;
-    EACH_NUMBER(e, i) {
-        const int64_t key = loss_key(s->loss[i]), pair = s->label[i] * e->shape.classes + s->best[i];
-        b->losses[key]++;
-        const int64_t rank = s->rank[i] < e->shape.ranks ? s->rank[i] : e->shape.ranks;
-        b->ranks[rank]++;
-        if (e->shape.has_confusion) b->confusion[pair]++;
-        if (!e->weight) continue;
-        add_exactly(b->losses_weight[key], e->weight[i]);
-        add_exactly(b->rank_weight[rank], e->weight[i]);
-        if (e->shape.has_confusion) add_exactly(b->confusion_weight[pair], e->weight[i]);
+    const int32_t *const label = e->scores->label, *const rank = e->scores->rank, *const best = e->scores->best;
+    const double *const loss = e->scores->loss, *const weight = e->weight;
+    int64_t *const losses = b->losses, *const ranks = b->ranks;
+    int64_t *const confusion = e->shape.has_confusion ? b->confusion : NULL;
+    const int64_t classes = e->shape.classes, most = e->shape.ranks;
+    EACH_NUMBER(e->rows, label, rank, i) {
+        const int64_t key = loss_key(loss[i]), pair = label[i] * classes + best[i];
+        const int64_t place = rank[i] < most ? rank[i] : most;
+        losses[key]++;
+        ranks[place]++;
+        if (confusion) confusion[pair]++;
+        if (!weight) continue;
+        add_exactly(b->losses_weight[key], weight[i]);
+        add_exactly(b->rank_weight[place], weight[i]);
+        if (confusion) add_exactly(b->confusion_weight[pair], weight[i]);
     }
 }
 
@@ -192,7 +202,8 @@ static void enter_counts(const xn_entries *e, const book *b) {
 static void enter_class_cells(const xn_entries *e, const book *b, int64_t from) {
     const int64_t classes = e->shape.classes, bins = e->shape.class_bins;
     const int64_t to = classes - from < CLASS_JOB ? classes : from + CLASS_JOB;
-    EACH_NUMBER(e, i) {
+    EACH_NUMBER(e->rows, e->scores->label, e->scores->rank, i) {
+        const double weight = e->weight ? e->weight[i] : 1;
         for (int64_t k = from; k < to; k++) {
             const double p = e->probability_is_double ? ((const double *)e->probability)[i * classes + k]
                                                       : (double)((const float *)e->probability)[i * classes + k];
@@ -202,7 +213,7 @@ static void enter_class_cells(const xn_entries *e, const book *b, int64_t from) 
             const int64_t cell = k * bins + bin;
             b->class_rows[cell]++;
             b->class_hits[cell] += e->scores->label[i] == k;
-            add_exactly(b->class_confidence[cell], weight_of(e, i) * p);
+            add_exactly(b->class_confidence[cell], weight * p);
             if (!e->weight) continue;
             add_exactly(b->class_weight[cell], e->weight[i]);
             if (e->scores->label[i] == k) add_exactly(b->class_hit_weight[cell], e->weight[i]);
