@@ -90,7 +90,7 @@ def label_error(names: Names, row: int, value: int, classes: int, ignored: int |
     """What is said of a label that is no class."""
     allowed = f"[0, {classes})"
     if ignored is not None:
-        allowed += f" or equal ignore_class={ignored}"
+        allowed += f" or equal ignore_class={_options.shown(ignored)}"
     return LabelError(f"{names.labels}: labels must lie in {allowed}; got {value} at row {names.first + row}")
 
 

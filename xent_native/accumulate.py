@@ -403,7 +403,9 @@ class LossAccumulator:
         for name in _Options.__dataclass_fields__:
             mine, its = getattr(self._options, name), getattr(other._options, name)
             if mine != its:
-                raise ValueError(f"other must have {name}={mine!r}, as this accumulator has; got {its!r}")
+                raise ValueError(
+                    f"other must have {name}={_options.shown(mine)}, as this accumulator has; got {_options.shown(its)}"
+                )
         if None not in (self._classes, other._classes) and self._classes != other._classes:
             raise ValueError(
                 f"other must have {self._classes} classes, as this accumulator has; got {other._classes}"
