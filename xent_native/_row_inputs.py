@@ -13,6 +13,7 @@ from . import _options, _problem
 from ._data_errors import DataError, DataTypeError, LabelError
 
 _MOST_RANKS = 1 << 16
+_MOST_GROUP = (1 << 64) - 1
 _MOST_ROWS = 1 << 28  # that are scored at a time
 
 
@@ -124,6 +125,8 @@ def group_value(value: Any) -> Any:
         return value.decode("utf-8", "backslashreplace")
     if value is not None and not isinstance(value, str | int | bool):
         raise TypeError(f"groups must hold str, int, bool or None; got {_options.shown(value)}")
+    if isinstance(value, int) and not -_MOST_GROUP <= value <= _MOST_GROUP:
+        raise TypeError(f"groups must hold integers of at most 64 bits; got {_options.shown(value)}")
     for kind in (str, bool, int):  # plain ones of subclasses, too
         if isinstance(value, kind):
             return kind(value)

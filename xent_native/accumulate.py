@@ -579,6 +579,9 @@ class LossAccumulator:
                     raise ValueError("num_classes must be known where rows are")
                 self._books[weighted] = self._book(weighted)
                 self._books[weighted].fill(state[name])
+        rows = self._ignored + sum(sum(book.count("support")) for book in self._books.values())
+        if not depth and rows != sum(self._seen.values()):
+            raise ValueError(f"{sum(self._seen.values())} rows were seen, but {rows} are there")
         for value, group in state["groups"]:
             if depth:
                 raise ValueError("groups must not have groups")

@@ -72,7 +72,25 @@ def _info(options: argparse.Namespace) -> int:
     return 0
 
 
+def _is_overwriting(options: argparse.Namespace) -> str | None:
+    """What is wrong with where a report or a state shall go: in the place of what is read, or of each other."""
+    read = [options.logits, options.labels, options.weights, getattr(options, "group_by", None)]
+    taken = {os.path.realpath(path): "is read" for path in read if path is not None and os.path.exists(path)}
+    for name in ("state", "report"):
+        path = getattr(options, name, None)
+        if path is None:
+            continue
+        place = os.path.realpath(path)
+        if place in taken:
+            return f"--{name} {path}: that file {taken[place]}, too"
+        taken[place] = f"is written by --{name}"
+    return None
+
+
 def _score(options: argparse.Namespace) -> int:
+    if (wrong := _is_overwriting(options)) is not None:
+        return fail(wrong, _EXIT_USAGE)
+
     def run(progress: Progress) -> scoring.Score:
         return scoring.score(
             options.logits,
@@ -103,6 +121,9 @@ def _merge(options: argparse.Namespace) -> int:
 
 
 def _calibrate(options: argparse.Namespace) -> int:
+    if (wrong := _is_overwriting(options)) is not None:
+        return fail(wrong, _EXIT_USAGE)
+
     def run(progress: Progress) -> scoring.TemperatureFit:
         return scoring.fit_temperature(options.logits, options.labels, **_shared(options), progress=progress)
 

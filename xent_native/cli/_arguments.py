@@ -41,7 +41,7 @@ examples:
   xent-native calibrate logits.npy labels.npy --from-logits --report calibration.html
 
 Prints the temperature that logits should be divided by for the least loss, and the figures before and after.
-The files are read some eight times.
+The files are read ten to twenty-five times.
 
 exit codes: 0 found, 1 the files cannot be scored or no temperature is best, 2 the command line makes no sense
 """

@@ -59,10 +59,18 @@ class Request:
 class Inputs:
     """Open streams of all roles."""
 
-    def __init__(self, streams: list[Stream], classes: int, row_bytes: int, values: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        streams: list[Stream],
+        classes: int,
+        row_bytes: int,
+        values: dict[str, Any],
+        class_names: Sequence[str] | None,
+    ) -> None:
         self.main = next(one for one in streams if "predictions" in one.roles)
         self.others = [one for one in streams if one is not self.main]
         self.classes, self.row_bytes = classes, row_bytes
+        self.class_names = None if class_names is None else list(class_names)
         self._values = values  # by name: paths and arrays, whose identity is asked for
         self._known = self._files()
 
@@ -236,7 +244,7 @@ class _Opening:
             self.stack.callback(streams[-1].close)
         for role, source in self.arrays.items():
             streams.append(ArrayStream(source, role, names=known, waits=not isinstance(source, _Array)))
-        inputs = Inputs(streams, classes, self._row_bytes(classes), self.values)
+        inputs = Inputs(streams, classes, self._row_bytes(classes), self.values, names)
         for role, source in self.arrays.items():
             if role != "predictions":
                 _check_column(role, source, inputs.main, known)

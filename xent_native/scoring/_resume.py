@@ -6,6 +6,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import stat
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -18,6 +19,7 @@ from ._streams import Identity
 __all__ = ["State", "merge"]
 
 _FORMAT, _VERSION = "xent_native.scoring.state", 1
+_SHARED = ("columns", "classes", "group_column")  # options that states to be merged have in common
 _SECONDS = 10.0  # between two writes of a state
 
 
@@ -45,7 +47,7 @@ class State:
     def load(self) -> tuple[LossAccumulator, int, bool] | None:
         """What an earlier run left: its accumulator, how many rows it has, and whether these are all."""
         try:
-            state = _read(self.path)
+            state = _read(self.path, _load(self.path))
         except FileNotFoundError:
             return None
         _check_options(self.path, state["options"], self._options)
@@ -82,13 +84,19 @@ def _text(
     return json.dumps(state, allow_nan=False) + "\n"
 
 
-def _read(path: str) -> dict[str, Any]:
-    """A state whose parts have the right types; what is in the accumulator is its own matter."""
+def _load(path: str) -> Any:
+    """What JSON is in a regular file: devices and pipes may never end."""
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise StateError(f"{path}: no regular file")
     with open(path, encoding="utf-8") as file:
         try:
-            state = json.load(file)
+            return json.load(file)
         except (ValueError, RecursionError) as error:
             raise StateError(f"{path}: no state of a score: {error}") from None
+
+
+def _read(path: str, state: Any) -> dict[str, Any]:
+    """A state whose parts have the right types; what is in the accumulator is its own matter."""
     if not isinstance(state, dict) or state.get("format") != _FORMAT:
         raise StateError(f"{path}: no state of a score")
     if state.get("version") != _VERSION:
@@ -199,6 +207,9 @@ def merge(
         except ValueError as error:
             raise StateError(f"{name}: does not go with {names[0]}: {error}") from None
         files += one["files"]
+        shared = {key: value for key, value in one["options"].items() if key in _SHARED}
+        if options and shared:
+            _check_options(name, shared, {key: value for key, value in options.items() if key in _SHARED})
         options, rows = options or one["options"], rows + one["rows"]
     assert total is not None
     if state is not None:
@@ -208,19 +219,16 @@ def merge(
 
 def _mergeable(path: str) -> dict[str, Any]:
     """A state, or an accumulator alone."""
-    with open(path, encoding="utf-8") as file:
-        try:
-            found = json.load(file)
-        except (ValueError, RecursionError) as error:
-            raise StateError(f"{path}: no state of a score: {error}") from None
+    found = _load(path)
     if isinstance(found, dict) and found.get("format") == "xent_native.LossAccumulator":
         return {"files": [], "options": {}, "rows": 0, "complete": True, "accumulator": found}
-    return _read(path)
+    return _read(path, found)
 
 
 def _refuse_twice(path: str, new: list[dict[str, Any]], old: list[dict[str, Any]]) -> None:
-    """Labels may be the same for several states, predictions not."""
-    seen = [one for one in old if one["predictions"]]
+    """Labels may be the same for several states, predictions not, by whatever name."""
+    same = ("size", "mtime_ns", "header")
+    seen = [[one[key] for key in same] for one in old if one["predictions"]]
     for one in new:
-        if one in seen:
+        if one["predictions"] and [one[key] for key in same] in seen:
             raise StateError(f"{path}: holds rows of {one['name']}, which another state holds, too")

@@ -156,7 +156,9 @@ def score(
         accumulator = LossAccumulator(inputs.classes, **kept, n_threads=n_threads)
         run = _Run(inputs, accumulator, {**kept, "classes": inputs.classes}, skip, progress)
         if state is not None:
-            run.resume(State(state, inputs.identity(), _state_options(accumulator, request)), n_threads)
+            run.resume(
+                State(state, inputs.identity(), _state_options(accumulator, request, inputs)), n_threads
+            )
         run.go(step_of(chunk_rows, inputs))
         return run.accumulator.result()
 
@@ -213,16 +215,27 @@ def _texts(name: str, values: Any) -> tuple[str, ...]:
     return found
 
 
-def _state_options(accumulator: LossAccumulator, request: Request) -> dict[str, Any]:
-    """What else the result depends on, beside the files."""
-    columns = (request.columns, request.label_column, request.weight_column)
-    group = request.group_by if isinstance(request.group_by, str) else None
+def _state_options(accumulator: LossAccumulator, request: Request, inputs: Inputs) -> dict[str, Any]:
+    """What else the result depends on, beside the files: options, and which role each argument plays."""
+    roles = ("labels", "weights", "group_by")
     return {
         **accumulator.to_dict()["options"],
-        "columns": columns,
-        "group_by": group,
-        "classes": request.classes,
+        **{role: _kind(getattr(request, role)) for role in roles},
+        "columns": request.columns,
+        "label_column": request.label_column,
+        "weight_column": request.weight_column,
+        "classes": inputs.class_names,
+        "group_column": request.group_by if _kind(request.group_by) == "column" else None,
     }
+
+
+def _kind(value: Any) -> str | None:
+    """What an argument is: a file, a column, an array or nothing."""
+    if value is None:
+        return None
+    if not isinstance(value, str | os.PathLike):
+        return "array"
+    return "file" if os.path.exists(value) else "column"
 
 
 @contextlib.contextmanager

@@ -237,8 +237,14 @@ class _Fit:
             z = _differences(_logits(x, self._options), y)
             if not self._is_contradicted:
                 self._is_contradicted = bool((z[w > 0] > 0).any())
-            first, second, w = _row_derivatives(z, y, w, b, self._n_threads)
+            with np.errstate(over="ignore", invalid="ignore"):  # what overflows is told below
+                first, second, w = _row_derivatives(z, y, w, b, self._n_threads)
             for total, values in zip(sums, (w * first, w * second, w), strict=True):
+                if not np.isfinite(values).all():
+                    name, row = chunk.place("predictions", at)
+                    raise DataError(
+                        f"{name}: rows from {row}: logits or weights are too large: what they add to the loss overflows"
+                    )
                 total.add(values)
 
 
