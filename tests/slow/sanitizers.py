@@ -3,13 +3,14 @@
 
     python tests/slow/sanitizers.py [--record] [options and tests for pytest, such as --share 0.3]
 
-Builds the package once more, with both sanitizers in the core and in the Cython module, into an environment of its own
-that sees the packages of this one, and runs the C tests and pytest there. A report ends its process. With clang
+Builds the package once more, with both sanitizers in the core and in the Cython module, into an environment of its
+own that sees the packages of this one, and runs the C tests and pytest there. A report ends its process. With clang
 (on Debian: `apt-get install clang libomp-dev`) the tests take about three times as long as without sanitizers; gcc's
 code is not optimised, which would take minutes to compile, and runs three times as long again. Left out are
 test_native.py, which has builds of its own and reads machine code, the tests of the bench, which measures,
-test_fork.py, and a few more that a sanitizer breaks. AddressSanitizer's allocator (LLVM 14) keeps its locks across a
-fork: where another thread was allocating or ending at that moment, the child waits for ever in its first malloc.
+test_report_browser.py, whose browser would load them, test_fork.py, and a few more that a sanitizer breaks.
+AddressSanitizer's allocator (LLVM 14) keeps its locks across a fork: where another thread was allocating or ending at
+that moment, the child waits for ever in its first malloc.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ import records
 from builds import ROOT, attempt, find, run, tool
 
 SANITIZERS = "address,undefined"
-LEFT_OUT = ("test_fork.py", "test_native.py", "test_bench*.py")
+LEFT_OUT = ("test_fork.py", "test_native.py", "test_report_browser.py", "test_bench*.py")
 # AddressSanitizer reserves terabytes of addresses and keeps freed memory: tests that limit either cannot run with it.
 # The answers of LLVM's OpenMP to odd settings are its own: those tests are for GNU's.
 NOT_HERE = (
