@@ -4,17 +4,17 @@
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from . import _core, _options, _problem, _row_inputs, activations, runtime
+from . import _options, _row_inputs, runtime
 from ._books import Book, Cells, Shape
 from ._options import count
 from ._score import Calibration, CalibrationBin, ClassScore, LossHistogram, Score, WorstRow
+from ._scored_rows import Rows, give_back, score, spare_room
 from ._summary import empty_score, summarise
 
 __all__ = [
@@ -29,7 +29,6 @@ __all__ = [
 
 _FORMAT = "xent_native.LossAccumulator"
 _VERSION = 1
-_EPSILON = 1e-7
 _MOST_BINS = 100
 
 
@@ -45,53 +44,6 @@ class _Options:
     worst: int
     max_confusion: int
     classwise: bool
-
-
-_Scores = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
-
-
-class _Spare(threading.local):
-    """Room for scores that no update of this thread uses now."""
-
-    room: _Scores | None = None
-
-
-_SPARE = _Spare()
-_MOST_SPARE_ROWS = 1 << 20
-
-
-def _spare_room(rows: int) -> _Scores:
-    """Room for the scores of so many rows: the last one, if it is large enough: fresh memory costs much."""
-    room, _SPARE.room = _SPARE.room, None
-    return _core.score_room(rows) if room is None or len(room[0]) < rows else room
-
-
-def _give_back(room: _Scores) -> None:
-    if len(room[0]) <= _MOST_SPARE_ROWS:
-        _SPARE.room = room
-
-
-@dataclass(slots=True)
-class _Rows:
-    """Rows that were scored: what ``_core.score_rows`` says of them, and where they are."""
-
-    scores: tuple[np.ndarray, ...]
-    weight: np.ndarray | None
-    probability: np.ndarray | None
-    source: str
-    row: np.ndarray | int  # numbers, or that of the first
-
-    def numbers(self, index: np.ndarray) -> np.ndarray:
-        return self.row[index] if isinstance(self.row, np.ndarray) else self.row + index
-
-    def take(self, index: np.ndarray) -> _Rows:
-        return _Rows(
-            tuple(part[index] for part in self.scores),
-            None if self.weight is None else self.weight[index],
-            None if self.probability is None else self.probability[index],
-            self.source,
-            self.numbers(index),
-        )
 
 
 class LossAccumulator:
@@ -242,8 +194,12 @@ class LossAccumulator:
         first = self._seen.get(source, 0) if first_row is None else first_row
         if not isinstance(first, np.ndarray):
             first = count("first_row", first, 0, (1 << 62) - len(x))
-        room = _spare_room(len(x))
-        rows = self._score(x, label, weight, source, first, names, room)
+        room, options = spare_room(len(x)), self._options
+        rows = score(
+            x, label, weight, source, first, names, room, from_logits=options.from_logits,
+            ignore_class=options.ignore_class, classwise=options.classwise,
+            threads=runtime.resolve_threads(self._n_threads),
+        )  # fmt: skip
         self._classes = x.shape[1]
         if not len(x):
             return
@@ -251,7 +207,7 @@ class LossAccumulator:
         self._add(rows)
         for value, index in members or ():
             self._group(value)._add(rows.take(index))
-        _give_back(room)
+        give_back(room)
 
     def _group(self, value: Any) -> LossAccumulator:
         """The accumulator of a group. True is 1 to a dict: where both come, the name is 1, whichever came first."""
@@ -263,56 +219,7 @@ class LossAccumulator:
             self._groups[value] = group
         return group
 
-    def _score(
-        self,
-        x: np.ndarray,
-        label: np.ndarray,
-        weight: np.ndarray | None,
-        source: str,
-        first: int | np.ndarray,
-        names: _row_inputs.Names,
-        room: _Scores,
-    ) -> _Rows:
-        options = self._options
-        ignored = _options.ignored_class(options.ignore_class, label.dtype)
-        threads = runtime.resolve_threads(self._n_threads)
-        code = _core.stored_code(x.dtype)
-        try:
-            scores = _core.score_rows(
-                x,
-                code,
-                label,
-                _core.INTEGERS[label.dtype],
-                ignored,
-                options.from_logits,
-                _EPSILON,
-                threads,
-                room,
-            )
-        except _core.LabelError as error:
-            row, value = error.args
-            raise _row_inputs.label_error(names, row, value, x.shape[1], ignored) from None
-        rank, kept = scores[5], scores[3]
-        if not options.from_logits and len(rank) and rank.min() == _NEGATIVE:
-            row = int((rank == _NEGATIVE).argmax())
-            raise _row_inputs.negative_error(names, row, np.fmin.reduce(x[row]))
-        if weight is not None and not weight.all():
-            kept[weight == 0] = -1
-            rank[weight == 0] = -1
-            weight = np.where(weight == 0, 1.0, weight)
-        return _Rows(scores, weight, self._probabilities(x, threads), source, first)
-
-    def _probabilities(self, x: np.ndarray, threads: int) -> np.ndarray | None:
-        if not self._options.classwise:
-            return None
-        if self._options.from_logits:
-            computed = x.astype(_problem.computed(x.dtype), copy=False)
-            return np.ascontiguousarray(activations.softmax(computed, n_threads=threads or None))
-        p = x.astype(_problem.computed(x.dtype))
-        with np.errstate(all="ignore"):
-            return np.ascontiguousarray(p / p.sum(axis=1, dtype=np.float64, keepdims=True), p.dtype)
-
-    def _add(self, rows: _Rows) -> None:
+    def _add(self, rows: Rows) -> None:
         """Enter rows that were scored."""
         loss, confidence, _, label, best, rank = rows.scores
         weighted = rows.weight is not None
@@ -327,7 +234,7 @@ class LossAccumulator:
             self._note_nan((rows.source, int(rows.numbers(np.asarray(wrong)).min())))
         self._keep_worst(rows, loss, confidence, label, best, rank)
 
-    def _keep_worst(self, rows: _Rows, loss: Any, confidence: Any, label: Any, best: Any, rank: Any) -> None:
+    def _keep_worst(self, rows: Rows, loss: Any, confidence: Any, label: Any, best: Any, rank: Any) -> None:
         wanted = self._options.worst
         if not wanted or not len(loss):
             return
@@ -605,7 +512,6 @@ _STATE = (
     "_seen",
     "_groups",
 )
-_NEGATIVE = -2
 
 
 def _worst_first(row: WorstRow) -> tuple[Any, ...]:
