@@ -39,10 +39,12 @@ def files(tmp_path) -> tuple[Path, Path]:
     return tmp_path / "x.npy", tmp_path / "y.npy"
 
 
-def stopped(state: Path, rows: int, *args, **options) -> dict:
-    """Score until some rows are done; what the state says then."""
+def stopped(state: Path, rows: int, *args, n_threads: int = 1, **options) -> dict:
+    """Score until some rows are done; what the state says then. Several threads may have done more."""
     with pytest.raises(StoppedError):
-        scoring.score(*args, state=state, chunk_rows=100, progress=stop_at(rows), **options)
+        scoring.score(
+            *args, state=state, chunk_rows=100, progress=stop_at(rows), n_threads=n_threads, **options
+        )
     return json.loads(state.read_text())
 
 
@@ -76,7 +78,7 @@ def test_every_format_goes_on(tmp_path, suffix, rows):
             more = {"row_group_size": 90} if suffix == ".parquet" else {"rows": 90}
             write(DATA.wide().slice(250 * k, 250), path / f"{k}{suffix}", **more)
     state = tmp_path / "state.json"
-    assert stopped(state, rows, path, **options)["rows"] >= rows
+    assert stopped(state, rows, path, n_threads=3, **options)["rows"] >= rows
     result = scoring.score(path, state=state, **options)
     assert result == scoring.score(path, **options)
     assert result.groups
@@ -119,7 +121,8 @@ scoring.score(sys.argv[1], sys.argv[2], state=sys.argv[3], chunk_rows=10,
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are others there")
-def test_ctrl_c_leaves_a_state_that_goes_on(tmp_path, files):
+@pytest.mark.parametrize("n_threads", [1, 2, 5])
+def test_ctrl_c_leaves_a_state_that_goes_on(tmp_path, files, n_threads):
     state = tmp_path / "state.json"
 
     def interrupt(done: int, total: int | None) -> None:
@@ -128,22 +131,25 @@ def test_ctrl_c_leaves_a_state_that_goes_on(tmp_path, files):
             time.sleep(5)
 
     with pytest.raises(KeyboardInterrupt):
-        scoring.score(*files, state=state, chunk_rows=100, progress=interrupt)
-    assert json.loads(state.read_text())["rows"] == 500
+        scoring.score(*files, state=state, chunk_rows=10, progress=interrupt, n_threads=n_threads)
+    rows = json.loads(state.read_text())["rows"]
+    assert rows == 500 if n_threads == 1 else 500 <= rows < 1000
     assert scoring.score(*files, state=state) == scoring.score(*files)
 
 
-def test_an_error_loses_nothing(tmp_path, files):
+@pytest.mark.parametrize("n_threads", [1, 2, 8])
+def test_an_error_loses_nothing(tmp_path, files, n_threads):
+    """And it is the first one, whichever chunk was done first."""
     labels = DATA.y.copy()
-    labels[777] = 9
+    labels[[777, 800, 999]] = 9
     np.save(files[1], labels)
     state = tmp_path / "state.json"
     with pytest.raises(scoring.LabelError, match="row 777"):
-        scoring.score(*files, state=state, chunk_rows=50)
+        scoring.score(*files, state=state, chunk_rows=50, n_threads=n_threads)
     assert json.loads(state.read_text())["rows"] == 750
     result = scoring.score(*files, state=state, on_error="skip")
     assert result == scoring.score(*files, on_error="skip")
-    assert result.skipped == 1
+    assert result.skipped == 3
 
 
 def test_arrays_have_an_identity(tmp_path):

@@ -34,6 +34,16 @@ class Shape(NamedTuple):
     weighted: bool
     class_bins: int
 
+    @property
+    def sections(self) -> list[tuple[str, int, bool]]:
+        """Name, items and whether they are sums, of each section."""
+        return _core.book_sections(*self)
+
+    @property
+    def nbytes(self) -> int:
+        """What a book takes."""
+        return 8 * sum(items * _core.LIMBS if is_sum else items for _, items, is_sum in self.sections)
+
 
 class Cells:
     """Where confidences are counted: fine cells, so cut that equal-width bins are made of whole ones.
@@ -71,7 +81,7 @@ class Book:
 
     def __init__(self, shape: Shape) -> None:
         self.shape = shape
-        sections = _core.book_sections(*shape)
+        sections = shape.sections
         sizes = [items * _core.LIMBS if is_sum else items for _, items, is_sum in sections]
         self.data = np.zeros(sum(sizes), np.int64)
         self._pending = 0  # rows since carries were propagated

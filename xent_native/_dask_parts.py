@@ -171,7 +171,7 @@ def _score_blocks(
 def _update(
     part: LossAccumulator, columns: dict[str, Any], source: str, first: int, names: ArrayNames
 ) -> None:
-    part._update(
+    scored = part._scored(
         columns["labels"],
         columns["predictions"],
         columns.get("weights"),
@@ -180,6 +180,7 @@ def _update(
         first,
         names,
     )
+    part._enter(scored)
 
 
 # Dataframes and files
@@ -242,7 +243,8 @@ def _score_frame(options: dict[str, Any], wanted: _Columns, partition: int, fram
     columns, faults = _arrow.convert(batch, selection, _class_names(wanted, selection), count)
     block = Block(name, 0, len(frame), columns, faults)
     pieces = {role: [(0, block)] for role in selection.roles}
-    _rows.add(part, Chunk(block.rows, columns, pieces, faults), _kept(options, count), skip=False)
+    chunk = Chunk(block.rows, columns, pieces, faults)
+    _rows.ready(part, chunk, _kept(options, count), None, skip=False).enter(part)
     return part
 
 
@@ -309,7 +311,7 @@ def _score_rows(
     options: dict[str, Any], wanted: _Columns, kind: str, path: str, first: int, rows: int | None
 ) -> LossAccumulator:
     """The task: one accumulator of some rows of a file, read in chunks as on a single machine."""
-    from .scoring import _open, _rows
+    from .scoring import _open, _plan, _rows
     from .scoring._streams import chunks
     from .scoring._tables import TableStream
 
@@ -323,8 +325,8 @@ def _score_rows(
     stream.skip(first)
     head = _Head(stream, math.inf if rows is None else rows)
     try:
-        for chunk in chunks(head, [], _open.chunk_rows(None, count * 8)):
-            _rows.add(part, chunk, _kept(options, count), skip=False)
+        for chunk in chunks(head, [], _plan.chunk_rows(None, count * 8)):
+            _rows.ready(part, chunk, _kept(options, count), None, skip=False).enter(part)
     finally:
         stream.close()
     return part
@@ -334,7 +336,7 @@ class _Head:
     """The first rows of a stream."""
 
     def __init__(self, stream: Any, rows: float) -> None:
-        self.name, self.roles, self.waits = stream.name, stream.roles, stream.waits
+        self.name, self.roles = stream.name, stream.roles
         self.rows: int | None = None
         self._stream, self._left = stream, rows
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import os
 import stat
+import threading
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, BinaryIO
@@ -44,9 +45,6 @@ class NpyFile:
     ----------
     path : str or os.PathLike
         A regular file.
-    buffers : int, default 1
-        How many chunks stay valid: `rows` takes the buffers in turn. With two, one can be filled while the
-        other is in use.
     text : bool, default False
         Whether an array of strings will do, too, such as names of classes.
     member : tuple of (str, binary file, int), optional
@@ -64,7 +62,6 @@ class NpyFile:
         self,
         path: str | os.PathLike[str],
         *,
-        buffers: int = 1,
         text: bool = False,
         member: tuple[str, BinaryIO, int] | None = None,
     ) -> None:
@@ -83,7 +80,7 @@ class NpyFile:
         except BaseException:
             self._file.close()
             raise
-        self._buffers = [np.empty(0, self.dtype)] * buffers
+        self._buffers = threading.local()
 
     def __enter__(self) -> NpyFile:
         return self
@@ -98,7 +95,7 @@ class NpyFile:
         self._file.close()
 
     def rows(self, first: int, count: int) -> np.ndarray:
-        """Rows ``[first, first + count)``, in a buffer that the next call overwrites.
+        """Rows ``[first, first + count)``, in a buffer that the next call of the same thread overwrites.
 
         Of a file in C order one read; of a file in Fortran order one read for each column.
         """
@@ -165,9 +162,9 @@ class NpyFile:
             )
 
     def _reserve(self, items: int) -> np.ndarray:
-        buffer = self._buffers.pop(0)
-        if len(buffer) < items:
-            buffer = np.empty(0, self.dtype)  # frees the old one first
+        buffer: np.ndarray | None = getattr(self._buffers, "values", None)
+        if buffer is None or len(buffer) < items:
+            buffer = self._buffers.values = None  # frees the old one first
             try:
                 memory = np.empty(items * self.dtype.itemsize + _ALIGNMENT, np.uint8)
             except (MemoryError, ValueError):
@@ -176,7 +173,7 @@ class NpyFile:
                 ) from None
             skip = -memory.ctypes.data % _ALIGNMENT
             buffer = memory[skip : skip + items * self.dtype.itemsize].view(self.dtype)
-        self._buffers.append(buffer)
+            self._buffers.values = buffer
         return buffer[:items]
 
     def _fill(self, values: np.ndarray, offset: int, first: int, columns: int) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from . import _core, _options, _problem, activations
 from ._row_inputs import Names, label_error, negative_error
 
-__all__ = ["Rows", "Scores", "give_back", "score", "spare_room"]
+__all__ = ["Rows", "Scored", "Scores", "give_back", "score"]
 
 _EPSILON = 1e-7
 _NEGATIVE = -2  # rank of a row with a negative probability
@@ -29,7 +30,7 @@ _SPARE = _Spare()
 _MOST_SPARE_ROWS = 1 << 20
 
 
-def spare_room(rows: int) -> Scores:
+def _spare_room(rows: int) -> Scores:
     """Room for the scores of so many rows: the last one, if it is large enough: fresh memory costs much."""
     room, _SPARE.room = _SPARE.room, None
     return _core.score_room(rows) if room is None or len(room[0]) < rows else room
@@ -50,6 +51,9 @@ class Rows:
     source: str
     row: np.ndarray | int  # numbers, or that of the first
 
+    def __len__(self) -> int:
+        return len(self.scores[0])
+
     def numbers(self, index: np.ndarray) -> np.ndarray:
         return self.row[index] if isinstance(self.row, np.ndarray) else self.row + index
 
@@ -63,6 +67,17 @@ class Rows:
         )
 
 
+@dataclass(slots=True)
+class Scored:
+    """Rows that may be entered in an accumulator, and what comes with them."""
+
+    rows: Rows
+    classes: int
+    members: list[tuple[Any, np.ndarray]] | None  # of groups: value, and the indices of its rows
+    threads: int  # that may enter them
+    room: Scores
+
+
 def score(
     x: np.ndarray,
     label: np.ndarray,
@@ -70,16 +85,17 @@ def score(
     source: str,
     first: int | np.ndarray,
     names: Names,
-    room: Scores,
+    members: list[tuple[Any, np.ndarray]] | None,
     *,
     from_logits: bool,
     ignore_class: int | None,
     classwise: bool,
     threads: int,
-) -> Rows:
-    """Score checked rows into `room`; LabelError or DataError for what is no class or no probability."""
+) -> Scored:
+    """Score checked rows; LabelError or DataError for what is no class or no probability."""
     ignored = _options.ignored_class(ignore_class, label.dtype)
     code = _core.stored_code(x.dtype)
+    room = _spare_room(len(x))
     try:
         scores = _core.score_rows(
             x,
@@ -104,7 +120,7 @@ def score(
         rank[weight == 0] = -1
         weight = np.where(weight == 0, 1.0, weight)
     probability = _probabilities(x, from_logits, threads) if classwise else None
-    return Rows(scores, weight, probability, source, first)
+    return Scored(Rows(scores, weight, probability, source, first), x.shape[1], members, threads, room)
 
 
 def _probabilities(x: np.ndarray, from_logits: bool, threads: int) -> np.ndarray:

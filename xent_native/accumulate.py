@@ -3,19 +3,20 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from . import _options, _row_inputs, runtime
+from ._accumulator_state import restore, state_of
 from ._books import Book, Cells, Shape
 from ._options import count
 from ._score import Calibration, CalibrationBin, ClassScore, LossHistogram, Score, WorstRow
-from ._scored_rows import Rows, give_back, score, spare_room
+from ._scored_rows import Rows, Scored, give_back, score
 from ._summary import empty_score, summarise
+from ._worst_rows import worst_of, worst_with
 
 __all__ = [
     "Calibration",
@@ -173,41 +174,47 @@ class LossAccumulator:
         TypeError
             If an argument is no array at all, or one that would have to be guessed at (masked, sparse).
         """
-        self._update(y_true, y_pred, sample_weight, groups, source, first_row, _NAMES)
+        source = _row_inputs.text("source", source)
+        first = self._seen.get(source, 0) if first_row is None else first_row
+        self._enter(self._scored(y_true, y_pred, sample_weight, groups, source, first, _NAMES))
 
-    def _update(
+    def _scored(
         self,
         y_true: Any,
         y_pred: Any,
         sample_weight: Any,
         groups: Any,
         source: str,
-        first_row: int | np.ndarray | None,
+        first: Any,
         names: _row_inputs.Names,
-    ) -> None:
-        """The same with other names in errors; `first_row` may be the numbers of all rows."""
+        threads: int | None = None,
+    ) -> Scored:
+        """Check and score rows, and add none yet: several threads may do so at a time.
+
+        `names` are for errors; `first` may be the numbers of all rows.
+        """
         x = _row_inputs.predictions(y_pred, self._classes, names)
         label = _row_inputs.labels(y_true, x, names)
         weight = _row_inputs.weights(sample_weight, len(x), names)
         members = None if groups is None else _row_inputs.members(groups, len(x))
-        source = _row_inputs.text("source", source)
-        first = self._seen.get(source, 0) if first_row is None else first_row
         if not isinstance(first, np.ndarray):
             first = count("first_row", first, 0, (1 << 62) - len(x))
-        room, options = spare_room(len(x)), self._options
-        rows = score(
-            x, label, weight, source, first, names, room, from_logits=options.from_logits,
-            ignore_class=options.ignore_class, classwise=options.classwise,
-            threads=runtime.resolve_threads(self._n_threads),
+        options, threads = self._options, runtime.resolve_threads(threads or self._n_threads)
+        return score(
+            x, label, weight, source, first, names, members, from_logits=options.from_logits,
+            ignore_class=options.ignore_class, classwise=options.classwise, threads=threads,
         )  # fmt: skip
-        self._classes = x.shape[1]
-        if not len(x):
-            return
-        self._seen[source] = self._seen.get(source, 0) + len(x)
-        self._add(rows)
-        for value, index in members or ():
-            self._group(value)._add(rows.take(index))
-        give_back(room)
+
+    def _enter(self, scored: Scored) -> None:
+        """Add rows that were scored by an accumulator with the same options."""
+        self._classes = scored.classes
+        rows = scored.rows
+        if len(rows):
+            self._seen[rows.source] = self._seen.get(rows.source, 0) + len(rows)
+            self._add(rows, scored.threads)
+            for value, index in scored.members or ():
+                self._group(value)._add(rows.take(index), scored.threads)
+        give_back(scored.room)
 
     def _group(self, value: Any) -> LossAccumulator:
         """The accumulator of a group. True is 1 to a dict: where both come, the name is 1, whichever came first."""
@@ -219,45 +226,18 @@ class LossAccumulator:
             self._groups[value] = group
         return group
 
-    def _add(self, rows: Rows) -> None:
+    def _add(self, rows: Rows, threads: int) -> None:
         """Enter rows that were scored."""
-        loss, confidence, _, label, best, rank = rows.scores
+        loss, label, rank = rows.scores[0], rows.scores[3], rows.scores[5]
         weighted = rows.weight is not None
         if weighted not in self._books:
             self._books[weighted] = self._book(weighted)
-        self._books[weighted].enter(
-            rows.scores, rows.weight, self._cells, rows.probability, runtime.resolve_threads(self._n_threads)
-        )
+        self._books[weighted].enter(rows.scores, rows.weight, self._cells, rows.probability, threads)
         self._ignored += int(np.count_nonzero(label < 0))
         wrong = np.flatnonzero((label >= 0) & (rank < 0)) if np.isnan(loss).any() else ()
         if len(wrong):
             self._note_nan((rows.source, int(rows.numbers(np.asarray(wrong)).min())))
-        self._keep_worst(rows, loss, confidence, label, best, rank)
-
-    def _keep_worst(self, rows: Rows, loss: Any, confidence: Any, label: Any, best: Any, rank: Any) -> None:
-        wanted = self._options.worst
-        if not wanted or not len(loss):
-            return
-        full = len(self._worst) == wanted
-        index = np.flatnonzero(loss >= (self._worst[-1].loss if full else -math.inf))
-        index = index[rank[index] >= 0]
-        if len(index) > 2 * wanted:
-            bound = np.partition(loss[index], len(index) - wanted)[len(index) - wanted]
-            index = index[loss[index] >= bound]
-        if not len(index):
-            return
-        numbers = rows.numbers(index)
-        index = index[
-            np.lexsort((confidence[index], best[index], label[index], numbers, -loss[index]))[:wanted]
-        ]
-        self._merge_worst(
-            WorstRow(rows.source, int(row), int(label[i]), int(best[i]), float(loss[i]), float(confidence[i]))
-            for i, row in zip(index.tolist(), rows.numbers(index).tolist(), strict=True)
-        )
-
-    def _merge_worst(self, others: Iterable[WorstRow]) -> None:
-        both = sorted([*self._worst, *others], key=_worst_first)
-        self._worst = both[: self._options.worst]
+        self._worst = worst_with(self._worst, rows, self._options.worst)
 
     def _note_nan(self, place: tuple[str, int]) -> None:
         self._first_nan = place if self._first_nan is None else min(self._first_nan, place)
@@ -272,13 +252,14 @@ class LossAccumulator:
         new._first_nan = None
         return new
 
-    def _book(self, weighted: bool) -> Book:
+    def _shape(self, weighted: bool) -> Shape:
         classes, options = self._classes or 1, self._options
         ranks = min(max(options.top_k, default=0), classes)
         bins = options.bins if options.classwise else 0
-        return Book(
-            Shape(classes, self._cells.count, ranks, classes <= options.max_confusion, weighted, bins)
-        )
+        return Shape(classes, self._cells.count, ranks, classes <= options.max_confusion, weighted, bins)
+
+    def _book(self, weighted: bool) -> Book:
+        return Book(self._shape(weighted))
 
     def skip(self, rows: int) -> None:
         """Count rows that could not be scored, in `Score.skipped`.
@@ -335,7 +316,7 @@ class LossAccumulator:
             self._seen[source] = self._seen.get(source, 0) + rows
         if other._first_nan is not None:
             self._note_nan(other._first_nan)
-        self._merge_worst(other._worst)
+        self._worst = worst_of([*self._worst, *other._worst], self._options.worst)
         for value, group in other._groups.items():
             self._group(value)._merge(group)
 
@@ -406,26 +387,7 @@ class LossAccumulator:
             "format": _FORMAT,
             "version": _VERSION,
             "options": {**options, "top_k": list(self._options.top_k)},
-            **self._state(),
-        }
-
-    def _state(self) -> dict[str, Any]:
-        return {
-            "num_classes": self._classes,
-            "ignored": self._ignored,
-            "skipped": self._skipped,
-            "first_nan": None if self._first_nan is None else list(self._first_nan),
-            "seen": dict(sorted(self._seen.items())),
-            "worst": [
-                [one.source, one.row, one.label, one.predicted, one.loss.hex(), one.confidence.hex()]
-                for one in self._worst
-            ],
-            "plain": self._books[False].to_dict() if False in self._books else None,
-            "weighted": self._books[True].to_dict() if True in self._books else None,
-            "groups": [
-                [value, self._groups[value]._state()]
-                for value in sorted(self._groups, key=_row_inputs.group_order)
-            ],
+            **state_of(self),
         }
 
     @classmethod
@@ -461,44 +423,10 @@ class LossAccumulator:
             if set(state["options"]) != set(_Options.__dataclass_fields__):
                 raise ValueError(f"options must be {', '.join(_Options.__dataclass_fields__)}")
             new = cls(state["num_classes"], **state["options"])
-            new._restore(state, depth=0)
+            restore(new, state)
         except (KeyError, TypeError, ValueError, OverflowError, MemoryError, AttributeError) as error:
             raise ValueError(f"state is damaged: {type(error).__name__}: {error}") from error
         return new
-
-    def _restore(self, state: Mapping[str, Any], depth: int) -> None:
-        self._ignored, self._skipped = (
-            count(name, state[name], 0, 1 << 62) for name in ("ignored", "skipped")
-        )
-        if state["first_nan"] is not None:
-            source, row = state["first_nan"]
-            self._first_nan = _row_inputs.text("source", source), count("row", row, 0, 1 << 62)
-        self._seen = {
-            _row_inputs.text("source", name): count("rows", n, 0, 1 << 62)
-            for name, n in state["seen"].items()
-        }
-        if len(state["worst"]) > self._options.worst:
-            raise ValueError(f"worst must hold at most {self._options.worst} rows; got {len(state['worst'])}")
-        self._merge_worst([_worst_row(row, self._classes or 1) for row in state["worst"]])
-        for weighted, name in ((False, "plain"), (True, "weighted")):
-            if state[name] is not None:
-                if self._classes is None:
-                    raise ValueError("num_classes must be known where rows are")
-                self._books[weighted] = self._book(weighted)
-                self._books[weighted].fill(state[name])
-        rows = self._ignored + sum(sum(book.count("support")) for book in self._books.values())
-        if not depth and rows != sum(self._seen.values()):
-            raise ValueError(f"{sum(self._seen.values())} rows were seen, but {rows} are there")
-        for value, group in state["groups"]:
-            if depth:
-                raise ValueError("groups must not have groups")
-            if type(group["num_classes"]) is not int or group["num_classes"] != self._classes:
-                raise ValueError(
-                    f"groups must have {self._classes} classes; got {group['num_classes']!r:.40}"
-                )
-            if _row_inputs.group_value(value) in self._groups:
-                raise ValueError(f"groups must differ; got {value!r:.40} twice")
-            self._group(_row_inputs.group_value(value))._restore(group, depth + 1)
 
 
 _STATE = (
@@ -512,24 +440,6 @@ _STATE = (
     "_seen",
     "_groups",
 )
-
-
-def _worst_first(row: WorstRow) -> tuple[Any, ...]:
-    """Rows that have the same name, too, must have one order: nobody has to number them."""
-    return -row.loss, row.source, row.row, row.label, row.predicted, row.confidence
-
-
-def _worst_row(row: Sequence[Any], classes: int) -> WorstRow:
-    """One of a saved state; ValueError or TypeError if it cannot be."""
-    source, number, label, predicted, loss, confidence = row
-    found = WorstRow(
-        _row_inputs.text("source", source), count("row", number, 0, 1 << 62),
-        count("label", label, 0, classes - 1), count("predicted", predicted, 0, classes - 1),
-        float.fromhex(loss), float.fromhex(confidence),
-    )  # fmt: skip
-    if math.isnan(found.loss):
-        raise ValueError("worst must hold losses that are numbers; got NaN")
-    return found
 
 
 def _cells(bins: int) -> Cells:

@@ -51,7 +51,7 @@ class NpzFile:
         name = f"{self.name}[{member}]"
         info = self._members[member]
         stream: Any = _Member(self.name, info, name)
-        file = NpyFile(self.name, buffers=2, text=text, member=(name, stream, info.file_size))
+        file = NpyFile(self.name, text=text, member=(name, stream, info.file_size))
         if not file.in_column_order:
             return file
         try:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import _foreign, _options, _problem
+from .. import _foreign, _problem
 from .._data_errors import DataError, DataTypeError
 from .._npy import NpyFile
 from ._csv import CsvTable
@@ -22,9 +22,8 @@ from ._parquet import ParquetTable
 from ._streams import ArrayStream, Chunk, Identity, Names, Stream, chunks, fingerprint
 from ._tables import Table, TableStream
 
-__all__ = ["Inputs", "Request", "chunk_rows", "opened"]
+__all__ = ["Inputs", "Request", "opened"]
 
-CHUNK_BYTES = 1 << 23  # of predictions in memory at a time: reads of this size run at full speed
 _MOST_EMPTY_CLASSES = 1 << 16  # of predictions without rows: then no file's size vouches for them
 _TABLES: dict[str, type[Table]] = {
     ".parquet": ParquetTable,
@@ -80,9 +79,9 @@ class Inputs:
         return self.main.rows
 
     @property
-    def waits(self) -> bool:
-        """Whether rows come from files."""
-        return any(one.waits for one in (self.main, *self.others))
+    def roles(self) -> set[str]:
+        """What the streams hold."""
+        return {role for one in (self.main, *self.others) for role in one.roles}
 
     def chunks(self, step: int, skip: int = 0) -> Iterator[Chunk]:
         """Rows of all streams from row `skip` on."""
@@ -207,7 +206,7 @@ class _Opening:
         kind, paths = _format(path)
         file: Any
         if kind == ".npy":
-            file = self.stack.enter_context(NpyFile(path, buffers=2, text=text))
+            file = self.stack.enter_context(NpyFile(path, text=text))
         elif kind == ".npz":
             file = NpzFile(path)
         else:
@@ -243,7 +242,7 @@ class _Opening:
             streams.append(TableStream(self.files[path], selection, known, classes))
             self.stack.callback(streams[-1].close)
         for role, source in self.arrays.items():
-            streams.append(ArrayStream(source, role, names=known, waits=not isinstance(source, _Array)))
+            streams.append(ArrayStream(source, role, names=known))
         inputs = Inputs(streams, classes, self._row_bytes(classes), self.values, names)
         for role, source in self.arrays.items():
             if role != "predictions":
@@ -339,16 +338,3 @@ def _check_column(role: str, y: Any, x: Stream, names: Names | None) -> None:
         raise DataError(
             f"{y.name}: {role} must have shape ({rows},), one for each row of {x.name}; got {y.shape}"
         )
-
-
-def chunk_rows(asked: Any, row_bytes: int) -> int:
-    """How many rows are read at a time."""
-    if asked is None:
-        return max(1, CHUNK_BYTES // row_bytes)
-    try:
-        rows = _options.integer(asked)
-    except (TypeError, OverflowError):
-        rows = 0
-    if rows < 1:
-        raise ValueError(f"chunk_rows must be an integer of at least 1; got {_options.shown(asked)}")
-    return rows

@@ -54,10 +54,10 @@ class State:
         _check_files(self.path, state["files"], self._files)
         return _accumulator(self.path, state["accumulator"]), state["rows"], state["complete"]
 
-    def note(self, accumulator: LossAccumulator, rows: int) -> None:
-        """Write the state if the last time is some seconds ago."""
-        if time.monotonic() - self._written >= _SECONDS:
-            self.write(accumulator, rows)
+    @property
+    def is_due(self) -> bool:
+        """Whether it was written, or read, some seconds ago."""
+        return time.monotonic() - self._written >= _SECONDS
 
     def write(self, accumulator: LossAccumulator, rows: int, *, complete: bool = False) -> None:
         """Write the state now."""

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Chunks into an accumulator: what is wrong with a row is told with its file and number, or the row is left out."""
+"""Chunks for an accumulator: what is wrong with a row is told with its file and number, or the row is left out."""
 
 from __future__ import annotations
 
-import warnings
+import queue
+from collections.abc import Collection
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,41 +13,114 @@ import numpy as np
 from .. import _options, functional
 from .._data_errors import DataError
 from .._row_inputs import Names, label_error, negative_error
+from .._scored_rows import Scored
 from ..accumulate import LossAccumulator
-from ._errors import SkippedFileWarning
 from ._streams import Chunk
 
-__all__ = ["add", "good_rows"]
+__all__ = ["Ready", "Shares", "good_rows", "ready"]
+
+_MOST_BYTES = 1 << 26  # of the books of all shares: large ones are shared
 
 
-def add(accumulator: LossAccumulator, chunk: Chunk, options: dict[str, Any], *, skip: bool) -> None:
-    """Score the rows of a chunk.
+@dataclass(slots=True)
+class Ready:
+    """A chunk whose rows may be entered in an accumulator."""
+
+    rows: int
+    skipped: int
+    scored: Scored | None
+    warning: str | None = None
+
+    def enter(self, accumulator: LossAccumulator) -> None:
+        """Add the rows."""
+        if self.skipped:
+            accumulator.skip(self.skipped)
+        if self.scored is not None:
+            accumulator._enter(self.scored)
+            self.scored = None  # its memory is used again
+
+
+class Shares:
+    """Accumulators that threads enter rows in side by side, each of which has a share of the rows.
+
+    Parameters
+    ----------
+    first : LossAccumulator
+        Has them all in the end.
+    threads : int
+        How many may enter rows at a time, if memory allows it.
+    roles : collection of str
+        What the rows come with.
+    """
+
+    def __init__(self, first: LossAccumulator, threads: int, roles: Collection[str]) -> None:
+        self._first = first
+        most = _MOST_BYTES // first._shape("weights" in roles).nbytes
+        self._most = 1 if "groups" in roles else max(1, min(threads, most))
+        self._others: list[LossAccumulator] = []
+        self._free = self._all_free()
+
+    def _all_free(self) -> queue.LifoQueue[LossAccumulator | None]:
+        free: queue.LifoQueue[LossAccumulator | None] = queue.LifoQueue()
+        for share in [None] * (self._most - 1) + [self._first]:
+            free.put(share)
+        return free
+
+    def enter(self, rows: Ready) -> None:
+        """Add the rows of a chunk."""
+        share = self._free.get()
+        try:
+            if share is None:
+                share = self._first._new(self._first._classes)
+                self._others.append(share)
+            rows.enter(share)
+        finally:
+            self._free.put(share)
+
+    def total(self) -> LossAccumulator:
+        """The first accumulator with all rows; not while rows are entered."""
+        for share in self._others:
+            self._first._merge(share)
+        self._others.clear()
+        self._free = self._all_free()
+        return self._first
+
+
+def ready(
+    accumulator: LossAccumulator, chunk: Chunk, options: dict[str, Any], threads: int | None, *, skip: bool
+) -> Ready:
+    """Score the rows of a chunk, and add none yet: several threads may do so at a time.
 
     Parameters
     ----------
     accumulator : LossAccumulator
-        Gets the rows.
+        One with the options of those that will get the rows.
     chunk : Chunk
         What the streams gave.
     options : dict
         `from_logits`, `ignore_class` and `classes`, as the accumulator has them.
+    threads : int or None
+        How many may be used; by default as the accumulator has it.
     skip : bool
         Whether rows that cannot be scored are counted in place of an error.
     """
     good = good_rows(chunk, options, skip=skip)
     if good is None:
-        accumulator.skip(chunk.rows)
-        return
+        lost, text = chunk.lost, None
+        if lost is not None and lost.rest:
+            text = f"the rest from row {lost.first} left out: {lost.lost}"
+        return Ready(chunk.rows, chunk.rows, None, text)
     columns = chunk.columns
     name, first = chunk.place("predictions", 0)
     numbers: int | np.ndarray = first
+    skipped = 0
     if not good.all():
-        accumulator.skip(int(np.count_nonzero(~good)))
+        skipped = int(np.count_nonzero(~good))
         columns = {role: values[good] for role, values in columns.items()}
         numbers = first + np.flatnonzero(good)
     names = Names(name, chunk.pieces["labels"][0][1].name, _name(chunk, "weights"), first)
     try:
-        accumulator._update(
+        scored = accumulator._scored(
             columns["labels"],
             columns["predictions"],
             columns.get("weights"),
@@ -53,10 +128,12 @@ def add(accumulator: LossAccumulator, chunk: Chunk, options: dict[str, Any], *, 
             name,
             numbers,
             names,
+            threads,
         )
     except DataError:
         _raise_in_place(chunk, options)
         raise
+    return Ready(chunk.rows, skipped, scored)
 
 
 def _name(chunk: Chunk, role: str) -> str:
@@ -68,9 +145,6 @@ def good_rows(chunk: Chunk, options: dict[str, Any], *, skip: bool) -> np.ndarra
     if chunk.lost is not None:
         if not skip:
             raise DataError(str(chunk.lost.lost))
-        if chunk.lost.rest:
-            text = f"the rest from row {chunk.lost.first} left out: {chunk.lost.lost}"
-            warnings.warn(text, SkippedFileWarning, stacklevel=4)
         return None
     good = np.ones(chunk.rows, bool)
     for fault in sorted(chunk.faults, key=lambda one: int(one.rows[0])):

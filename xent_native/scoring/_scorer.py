@@ -5,19 +5,22 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+import threading
+import warnings
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from .. import _options
-from .._data_errors import DataError
 from ..accumulate import LossAccumulator, Score
-from ._ahead import ahead, threads_beside_reader
-from ._open import Inputs, Request, chunk_rows, opened
+from ._errors import SkippedFileWarning
+from ._open import Inputs, Request, opened
+from ._plan import Plan, plan_of
 from ._resume import State
-from ._rows import add
+from ._rows import Ready, Shares, ready
 from ._streams import Chunk
+from ._workers import Workers
 
-__all__ = ["Progress", "make_request", "reading_ahead", "score", "skips", "step_of"]
+__all__ = ["Progress", "Run", "make_request", "score", "skips"]
 
 Progress = Callable[[int, int | None], None]
 
@@ -128,7 +131,7 @@ def score(
     a float32. Sums are exact, so that chunks, threads and interruptions change no bit of the result
     (:class:`xent_native.LossAccumulator`).
 
-    A thread reads the next chunk while one is scored. Files are never memory-mapped; but for Arrow files with
+    Each thread reads a chunk, scores it and takes the next. Files are never memory-mapped; but for Arrow files with
     compressed record batches, and row groups of very many columns, memory stays below 300 MB for files of any size.
 
     Examples
@@ -151,24 +154,14 @@ def score(
         "max_confusion": max_confusion,
         "classwise": classwise,
     }
-    n_threads = threads_beside_reader(n_threads)
     with opened(request) as inputs:
-        accumulator = LossAccumulator(inputs.classes, **kept, n_threads=n_threads)
-        run = _Run(inputs, accumulator, {**kept, "classes": inputs.classes}, skip, progress)
+        plan = plan_of(inputs, chunk_rows, n_threads)
+        accumulator = LossAccumulator(inputs.classes, **kept)
+        run = Run(inputs, accumulator, {**kept, "classes": inputs.classes}, skip, progress)
         if state is not None:
-            run.resume(
-                State(state, inputs.identity(), _state_options(accumulator, request, inputs)), n_threads
-            )
-        run.go(step_of(chunk_rows, inputs))
+            run.resume(State(state, inputs.identity(), _state_options(accumulator, request, inputs)))
+        run.go(plan)
         return run.accumulator.result()
-
-
-_chunk_rows = chunk_rows  # score has a parameter of that name
-
-
-def step_of(asked: Any, inputs: Inputs) -> int:
-    """How many rows are read at a time."""
-    return _chunk_rows(asked, inputs.row_bytes)
 
 
 def skips(on_error: Any) -> bool:
@@ -238,19 +231,24 @@ def _kind(value: Any) -> str | None:
     return "file" if os.path.exists(value) else "column"
 
 
-@contextlib.contextmanager
-def reading_ahead(inputs: Inputs, step: int, done: int = 0) -> Iterator[Iterator[Chunk]]:
-    """Chunks, which a thread reads ahead if they come from files."""
-    chunks = inputs.chunks(step, done)
-    if not inputs.waits:
-        yield chunks
-        return
-    with ahead(chunks) as items:
-        yield items
+class Run:
+    """One pass over all rows.
 
-
-class _Run:
-    """One pass over all rows."""
+    Parameters
+    ----------
+    inputs : Inputs
+        What is scored.
+    accumulator : LossAccumulator
+        Gets the rows.
+    options : dict
+        `from_logits`, `ignore_class` and `classes`, as the accumulator has them.
+    skip : bool
+        Whether rows that cannot be scored are counted in place of an error.
+    progress : callable, optional
+        See :func:`score`.
+    change : callable, optional
+        Makes of each chunk the one that is scored.
+    """
 
     def __init__(
         self,
@@ -259,47 +257,56 @@ class _Run:
         options: dict[str, Any],
         skip: bool,
         progress: Progress | None,
+        change: Callable[[Chunk], Chunk] | None = None,
     ) -> None:
         self.inputs, self.accumulator, self._options, self._skip = inputs, accumulator, options, skip
         self._progress = progress or (lambda done, total: None)
+        self._change = change or (lambda chunk: chunk)
         self._state: State | None = None
         self._done, self._complete = 0, False
+        self._count = threading.Lock()
 
-    def resume(self, state: State, n_threads: int | None) -> None:
+    def resume(self, state: State) -> None:
         """Go on from a state if there is one, and keep it."""
         self._state = state
         found = state.load()
         if found is not None:
             self.accumulator, self._done, self._complete = found
-            self.accumulator._n_threads = n_threads
 
-    def go(self, step: int) -> None:
+    def go(self, plan: Plan) -> None:
         """Score what is left."""
         if self._complete:
             return
-        whole = True  # whether the accumulator has all of the rows done and none of others
+        shares = Shares(self.accumulator, plan.workers, self.inputs.roles)
+
+        def prepare(chunk: Chunk, threads: int) -> Ready:
+            return ready(self.accumulator, self._change(chunk), self._options, threads, skip=self._skip)
+
+        def enter(one: Ready) -> None:
+            shares.enter(one)
+            with self._count:
+                self._done += one.rows
+
+        chunks, shown = self.inputs.chunks(plan.rows, self._done), self._done
+        workers = Workers(chunks, prepare, enter, plan.workers, plan.threads)
         try:
-            with reading_ahead(self.inputs, step, self._done) as chunks:
-                for chunk in chunks:
-                    whole = False
-                    try:
-                        add(self.accumulator, chunk, self._options, skip=self._skip)
-                    except DataError:
-                        whole = (
-                            not self._skip
-                        )  # then an update adds nothing; rows left out were counted before
-                        raise
-                    self._done += chunk.rows
-                    whole = True
-                    if self._state is not None:
-                        self._state.note(self.accumulator, self._done)
-                    self._progress(self._done, self.inputs.rows)
+            with contextlib.closing(workers.results()) as results:
+                for one in results:
+                    if one.warning is not None:
+                        warnings.warn(one.warning, SkippedFileWarning, stacklevel=4)
+                    if self._state is not None and self._state.is_due:
+                        with workers.paused():
+                            if not workers.has_failed:
+                                self._state.write(shares.total(), self._done)
+                    shown += one.rows
+                    self._progress(shown, self.inputs.rows)
             self.inputs.check_unchanged()
         except BaseException:
             # What was read so far is not lost; unless the files are not what they were.
-            if whole and self._state is not None and self._is_unchanged():
-                self._state.write(self.accumulator, self._done)
+            if self._state is not None and workers.is_whole and self._is_unchanged():
+                self._state.write(shares.total(), self._done)
             raise
+        shares.total()
         if self._state is not None:
             self._state.write(self.accumulator, self._done, complete=True)
 

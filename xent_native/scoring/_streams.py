@@ -79,7 +79,6 @@ class Stream(Protocol):
     name: str
     rows: int | None  # how many there are, if that is known
     roles: tuple[str, ...]
-    waits: bool  # whether it reads files, which a thread may do ahead
 
     def read(self, most: int) -> Block | None:
         """Return at least one row and at most `most`, or None at the end."""
@@ -118,14 +117,14 @@ class Names:
 class ArrayStream:
     """An array in memory or in a .npy file as a stream of one role."""
 
-    def __init__(self, source: Any, role: str, *, names: Names | None = None, waits: bool = True) -> None:
-        self.name, self.rows, self.waits = source.name, source.shape[0], waits
+    def __init__(self, source: Any, role: str, *, names: Names | None = None) -> None:
+        self.name, self.rows = source.name, source.shape[0]
         self.roles: tuple[str, ...] = (role,)
         self._source, self._role, self._names = source, role, names
         self._next = 0
 
     def read(self, most: int) -> Block | None:
-        """Return rows that stay valid as long as the source's buffers do."""
+        """Return rows that stay valid until this thread reads more."""
         first, count = self._next, min(most, self.rows - self._next)
         if count <= 0:
             return None

@@ -135,8 +135,6 @@ class Table(ABC):
 class TableStream:
     """The rows of a table with the columns that a selection names."""
 
-    waits = True
-
     def __init__(self, table: Table, selection: Selection, names: Names | None, classes: int) -> None:
         self.name, self.rows, self.roles = table.name, table.rows, selection.roles
         self.paths = table.paths

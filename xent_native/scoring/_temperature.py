@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,12 +15,13 @@ import numpy as np
 from .. import _options, functional
 from .._data_errors import DataError
 from ..accumulate import LossAccumulator, Score
-from ._ahead import threads_beside_reader
 from ._exact import ExactSum
 from ._open import Request, opened
-from ._rows import add, good_rows
-from ._scorer import Progress, make_request, reading_ahead, skips, step_of
+from ._plan import plan_of
+from ._rows import good_rows
+from ._scorer import Progress, Run, make_request, skips
 from ._streams import Chunk
+from ._workers import Workers
 
 __all__ = ["TemperatureFit", "fit_temperature"]
 
@@ -144,12 +147,19 @@ def fit_temperature(
         "max_confusion": max_confusion,
         "classwise": classwise,
     }
-    n_threads = threads_beside_reader(n_threads)
     fit = _Fit(request, options, n_threads, chunk_rows, progress or (lambda done, total: None))
     before = fit.score(None)
     temperature = 1 / _minimum(fit.derivatives)
     after = fit.score(temperature)
     return TemperatureFit(temperature, before, after, fit.passes)
+
+
+@dataclass(slots=True)
+class _Derivatives:
+    """What a chunk adds to the derivatives."""
+
+    rows: int
+    blocks: list[tuple[np.ndarray, ...]]
 
 
 class _Fit:
@@ -173,31 +183,49 @@ class _Fit:
         options = dict(self._options)
         if temperature is not None:
             options["from_logits"] = True
-        found: list[LossAccumulator] = []
 
-        def take(chunk: Chunk, classes: int) -> None:
-            if not found:
-                found.append(LossAccumulator(classes, **options, n_threads=self._n_threads))
-            if temperature is not None and chunk.lost is None:
-                given = chunk.columns["predictions"]
-                columns = {**chunk.columns, "predictions": _scaled(given, self._options, temperature)}
-                chunk = Chunk(chunk.rows, columns, chunk.pieces, chunk.faults)
-            add(found[0], chunk, {**options, "classes": classes}, skip=self._request.skip)
+        def change(chunk: Chunk) -> Chunk:
+            if temperature is None or chunk.lost is not None:
+                return chunk
+            scaled = _scaled(chunk.columns["predictions"], self._options, temperature)
+            return Chunk(chunk.rows, {**chunk.columns, "predictions": scaled}, chunk.pieces, chunk.faults)
 
-        self._walk(take)
-        return found[0].result() if found else LossAccumulator(**options).result()
+        self.passes += 1
+        with opened(self._request) as inputs:
+            accumulator = LossAccumulator(inputs.classes, **options)
+            kept = {**options, "classes": inputs.classes}
+            run = Run(inputs, accumulator, kept, self._request.skip, self._progress, change)
+            run.go(plan_of(inputs, self._chunk_rows, self._n_threads))
+            return accumulator.result()
 
     def derivatives(self, b: float) -> tuple[float, float]:
         """The first and the second derivative of the loss in b."""
         sums = ExactSum(), ExactSum(), ExactSum()
+        adding = threading.Lock()
+        self.passes += 1
+        with opened(self._request) as inputs:
+            options = {**self._options, "classes": inputs.classes}
 
-        def take(chunk: Chunk, classes: int) -> None:
-            options = {**self._options, "classes": classes}
-            good = good_rows(chunk, options, skip=self._request.skip)
-            if good is not None:
-                self._add_derivatives(sums, b, chunk, good, classes)
+            def prepare(chunk: Chunk, threads: int) -> _Derivatives:
+                good = good_rows(chunk, options, skip=self._request.skip)
+                found = [] if good is None else self._derivatives(b, chunk, good, inputs.classes, threads)
+                return _Derivatives(chunk.rows, found)
 
-        self._walk(take)
+            def enter(one: _Derivatives) -> None:
+                with adding:
+                    for blocks in one.blocks:
+                        for total, values in zip(sums, blocks, strict=True):
+                            total.add(values)
+                one.blocks.clear()
+
+            plan = plan_of(inputs, self._chunk_rows, self._n_threads)
+            workers = Workers(inputs.chunks(plan.rows), prepare, enter, plan.workers, plan.threads)
+            done = 0
+            with contextlib.closing(workers.results()) as results:
+                for one in results:
+                    done += one.rows
+                    self._progress(done, inputs.rows)
+            inputs.check_unchanged()
         first, second, weight = (float(one) for one in sums)
         if not weight:
             raise DataError("there are no rows whose loss a temperature could change")
@@ -208,20 +236,11 @@ class _Fit:
             )
         return first / weight, second / weight
 
-    def _walk(self, take: Any) -> None:
-        self.passes += 1
-        with opened(self._request) as inputs:
-            done = 0
-            with reading_ahead(inputs, step_of(self._chunk_rows, inputs)) as chunks:
-                for chunk in chunks:
-                    take(chunk, inputs.classes)
-                    done += chunk.rows
-                    self._progress(done, inputs.rows)
-            inputs.check_unchanged()
-
-    def _add_derivatives(
-        self, sums: tuple[ExactSum, ...], b: float, chunk: Chunk, good: np.ndarray, classes: int
-    ) -> None:
+    def _derivatives(
+        self, b: float, chunk: Chunk, good: np.ndarray, classes: int, threads: int
+    ) -> list[tuple[np.ndarray, ...]]:
+        """What the rows add to L' and L'' and their weights, block by block."""
+        found: list[tuple[np.ndarray, ...]] = []
         labels, ignored = chunk.columns["labels"], self._options["ignore_class"]
         if ignored is not None:
             good = good & (labels != ignored)
@@ -238,14 +257,14 @@ class _Fit:
             if not self._is_contradicted:
                 self._is_contradicted = bool((z[w > 0] > 0).any())
             with np.errstate(over="ignore", invalid="ignore"):  # what overflows is told below
-                first, second, w = _row_derivatives(z, y, w, b, self._n_threads)
-            for total, values in zip(sums, (w * first, w * second, w), strict=True):
-                if not np.isfinite(values).all():
-                    name, row = chunk.place("predictions", at)
-                    raise DataError(
-                        f"{name}: rows from {row}: logits or weights are too large: what they add to the loss overflows"
-                    )
-                total.add(values)
+                first, second, w = _row_derivatives(z, y, w, b, threads or None)
+            found.append((w * first, w * second, w))
+            if not all(np.isfinite(values).all() for values in found[-1]):
+                name, row = chunk.place("predictions", at)
+                raise DataError(
+                    f"{name}: rows from {row}: logits or weights are too large: what they add to the loss overflows"
+                )
+        return found
 
 
 def _differences(x: np.ndarray, y: np.ndarray) -> np.ndarray:
