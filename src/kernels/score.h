@@ -101,16 +101,23 @@ static inline int64_t XN_T(score_equal)(const xn_tile *t, int64_t row, int64_t e
     return found;
 }
 
-/* The first class that has the maximum: by vectors to the one that has it. */
+/* Whether one of `width` elements, a constant to the callers, has a value. */
+XN_INLINE int XN_T(score_has)(int width, const real *x, real value) {
+    ireal same = 0;
+#pragma omp simd reduction(| : same)
+    for (int i = 0; i < width; i++) same |= x[i] == value ? 1 : 0;
+    return same != 0;
+}
+
+/* The first class that has the maximum: by many vectors to those where it is, by vectors to the one that has it. */
 static inline int64_t XN_T(score_best)(const xn_tile *t, int64_t row, real max) {
+    enum { WIDE = 16 * XN_LANES };
     int64_t from = 0;
 #if XN_READS_REAL
     const real *x = XN_T(at)(&t->input, row, 0);
-    for (; t->input.cls == 1 && from + 4 * XN_LANES <= t->classes; from += 4 * XN_LANES) {
-        ireal same = 0;
-#pragma omp simd reduction(| : same)
-        for (int i = 0; i < 4 * XN_LANES; i++) same |= -(ireal)(x[from + i] == max);
-        if (same) break;
+    if (t->input.cls == 1) {
+        while (from + WIDE <= t->classes && !XN_T(score_has)(WIDE, x + from, max)) from += WIDE;
+        while (from + XN_LANES <= t->classes && !XN_T(score_has)(XN_LANES, x + from, max)) from += XN_LANES;
     }
 #endif
     for (; from < t->classes; from++)
@@ -156,46 +163,61 @@ XN_INLINE void XN_T(score_row)(int logits, const xn_tile *t, int64_t row, real *
     XN_T(score_figures)(&found, t->score->confidence + row, t->score->brier + row);
 }
 
-/* The same from the exponentials that softmax_ce_rows has left, -1 at the maximum, and what it knows of the row. */
-static inline void XN_T(score_kept)(const xn_tile *t, int64_t row, const XN_T(row) *r, const real *e) {
-    real copy[XN_T(BLOCK) + XN_LANES], squares[XN_LANES];
-    ireal above[XN_LANES], equal[XN_LANES], ties[XN_LANES];
+/* `width` classes: squares of the probabilities below the maximum, and how many logits are above the label's, or equal
+ * it. `or_equal` is a constant to the callers, and so is whether the first `skip` were counted before. */
+XN_INLINE void XN_T(score_kept_lanes)(int width, int or_equal, real *squares, ireal *above, const real *x,
+                                      const real *e, real at, real scale, ireal skip) {
+#pragma omp simd
+    for (int i = 0; i < width; i++) {
+        const real kept = e[i] > 0 ? e[i] : 0, p = scale * (i < skip ? 0 : kept);
+        squares[i] = XN_FMA(p, p, squares[i]);
+        const int counts = or_equal ? x[i] >= at : x[i] > at;
+        above[i] += counts & (i >= skip) ? 1 : 0;
+    }
+}
+
+/* The same from the exponentials that softmax_ce_rows has left, -1 at the maximum, and what it knows of the row. Equals
+ * of the label count if they are before it: in the groups of classes that are wholly so, and in what is left of its own
+ * one by one. */
+static inline void XN_T(score_kept)(const xn_tile *t, int64_t row, const XN_T(row) *r, double ties, const real *e) {
+    real copy[XN_T(BLOCK) + XN_LANES], squares[XN_T(GROUP)];
+    ireal above[XN_T(GROUP)];
     double square[XN_LANES];
-    const int64_t n = t->classes, label = t->label[row];
+    const int64_t n = t->classes, label = t->label[row], before = label - label % XN_T(GROUP);
     const real *x = XN_T(inputs)(t, row, 0, n, copy), at = x[label], scale = (real)r->scale;
     XN_ZERO(square);
     XN_ZERO(above);
-    XN_ZERO(equal);
-    XN_ZERO(ties);
     for (int64_t from = 0; from < n; from += XN_T(FLUSH)) {
         const int64_t end = XN_T(least)(n, from + XN_T(FLUSH));
         XN_ZERO(squares);
-        for (int64_t j = from; j < end; j += XN_LANES) {
-            const int64_t first = XN_T(least)(j, end - XN_LANES); /* LANES elements before e are there; n is no less */
-            const ireal skip = (ireal)(j - first);
-#pragma omp simd
-            for (ireal i = 0; i < XN_LANES; i++) {
-                const real one = e[first + i], other = x[first + i];
-                const real p = (one < 0) | (i < skip) ? 0 : scale * one;
-                squares[i] = XN_FMA(p, p, squares[i]);
-                ties[i] += (one < 0) & (i >= skip) ? 1 : 0;
-                above[i] += (other > at) & (i >= skip) ? 1 : 0;
-                equal[i] += (other == at) & (i >= skip) ? 1 : 0;
-            }
+        int64_t j = from;
+        for (; j + XN_T(GROUP) <= XN_T(least)(end, before); j += XN_T(GROUP))
+            XN_T(score_kept_lanes)(XN_T(GROUP), 1, squares, above, x + j, e + j, at, scale, 0);
+        for (; j + XN_T(GROUP) <= end; j += XN_T(GROUP))
+            XN_T(score_kept_lanes)(XN_T(GROUP), 0, squares, above, x + j, e + j, at, scale, 0);
+        for (; j + XN_LANES <= end; j += XN_LANES)
+            XN_T(score_kept_lanes)(XN_LANES, 0, squares, above, x + j, e + j, at, scale, 0);
+        if (j < end) { /* LANES elements before the end are there: n is no less */
+            const int64_t last = end - XN_LANES;
+            XN_T(score_kept_lanes)(XN_LANES, 0, squares, above, x + last, e + last, at, scale, (ireal)(j - last));
         }
+        for (int line = 0; line < XN_T(GROUP); line += XN_LANES) {
 #pragma omp simd
-        for (int i = 0; i < XN_LANES; i++) square[i] += (double)squares[i];
+            for (int i = 0; i < XN_LANES; i++) square[i] += (double)squares[line + i];
+        }
     }
-    int64_t higher = 0, same = 0, best = 0;
-    for (int i = 0; i < XN_LANES; i++) higher += above[i], same += equal[i], best += ties[i];
-    if (same > 1) higher += XN_T(score_equal)(t, row, label, at);
+    ireal all_above = 0;
+#pragma omp simd reduction(+ : all_above)
+    for (int i = 0; i < XN_T(GROUP); i++) all_above += above[i];
+    int64_t higher = all_above;
+    for (int64_t j = before; j < label; j++) higher += x[j] == at;
     const int is_best = at == r->max;
     const double own = is_best ? r->largest : (double)(scale * e[label]), wrong = is_best ? r->to_one : 1 - own;
-    const double most = r->largest * r->largest * (double)(best - is_best);
+    const double most = r->largest * r->largest * (ties - is_best);
     const double below = XN_T(fold)(square) - (is_best ? 0 : own * own);
     t->score->confidence[row] = r->largest;
     t->score->brier[row] = wrong * wrong + most + (below > 0 ? below : 0);
-    t->score->best[row] = (int32_t)XN_T(score_best)(t, row, r->max);
+    t->score->best[row] = is_best && higher == 0 ? (int32_t)label : (int32_t)XN_T(score_best)(t, row, r->max);
     t->score->rank[row] = (int32_t)higher;
 }
 

@@ -191,7 +191,8 @@ static inline int64_t XN_T(rows_together)(const xn_tile *t, const XN_T(kept) *ke
     return fitting < 1 ? 1 : XN_T(least)(fitting, XN_FINISH);
 }
 
-static inline void XN_T(score_kept)(const xn_tile *t, int64_t row, const XN_T(row) *r, const real *e); /* score.h */
+static inline void XN_T(score_kept)(const xn_tile *t, int64_t row, const XN_T(row) *r, double ties,
+                                    const real *e); /* score.h */
 static void XN_T(score_rows)(const xn_tile *t);
 
 static void XN_T(softmax_ce_rows)(const xn_tile *t) {
@@ -212,7 +213,8 @@ static void XN_T(softmax_ce_rows)(const xn_tile *t) {
         }
         XN_T(ce_finish)(t, first, n, part, done);
         for (int i = 0; writes && i < n; i++) XN_T(ce_write)(t, first + i, 0, t->classes, done + i, kept, i, &stream);
-        for (int i = 0; scores && i < n; i++) XN_T(score_kept)(t, first + i, done + i, kept->e + i * t->classes);
+        for (int i = 0; scores && i < n; i++)
+            XN_T(score_kept)(t, first + i, done + i, part[i].ties, kept->e + i * t->classes);
     }
     XN_T(ce_write_end)(t, &stream);
     if (t->score && !scores) XN_T(score_rows)(t);
