@@ -227,6 +227,12 @@ typedef struct {
 /* Sections by number: their names, NULL after the last, their items and whether these are sums. */
 const char *xn_book_section(const xn_book_shape *shape, int section, int64_t *items, int *is_sum);
 
+/* What rows were, beside what the book says of them. */
+typedef struct {
+    int64_t ignored, nans; /* those that count nowhere, and those that count but have NaN for a loss */
+    double most; /* the largest of the other losses; below all if there are none */
+} xn_entered;
+
 /* Rows to be added to a book. */
 typedef struct {
     xn_book_shape shape;
@@ -239,6 +245,7 @@ typedef struct {
     const void *probability; /* [rows][classes] float32, or float64 if probability_is_double; with class_bins */
     int probability_is_double;
     int n_threads;
+    xn_entered *entered; /* to be written, or NULL */
 } xn_entries;
 xn_status xn_enter(const xn_entries *entries, int64_t *book);
 

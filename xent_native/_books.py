@@ -103,10 +103,13 @@ class Book:
         cells: Cells,
         probability: np.ndarray | None,
         n_threads: int,
-    ) -> None:
-        """Add rows, as ``_core.score_rows`` describes them, at most 2^29 at a time."""
+    ) -> tuple[int, int, float]:
+        """Add rows, as ``_core.score_rows`` describes them, at most 2^29 at a time.
+
+        Returns how many of them count nowhere, how many have NaN for a loss, and the largest of the other losses.
+        """
         self._make_room(len(scores[0]))
-        _core.enter(
+        return _core.enter(
             self.data, self.shape, scores, weight, cells.start, cells.cut, probability, n_threads  # type: ignore[arg-type]
         )  # fmt: skip
 

@@ -127,6 +127,9 @@ cdef extern from "xent.h" nogil:
 
     const char *xn_book_section(const xn_book_shape *shape, int section, int64_t *items, int *is_sum)
 
+    ctypedef struct xn_entered:
+        int64_t ignored, nans
+        double most
     ctypedef struct xn_entries:
         xn_book_shape shape
         int64_t rows
@@ -137,6 +140,7 @@ cdef extern from "xent.h" nogil:
         const void *probability
         int probability_is_double
         int n_threads
+        xn_entered *entered
 
     xn_status xn_enter(const xn_entries *entries, int64_t *book)
     int xn_confidence_key(double confidence)

@@ -105,8 +105,12 @@ def book_sections(*shape):
 
 
 def enter(book, shape, scores, weight, start, cut, probability, int n_threads):
-    """Adds rows to a book: one call of xn_enter. weight and probability may be None."""
+    """Adds rows to a book: one call of xn_enter. weight and probability may be None.
+
+    Returns how many rows count nowhere, how many have NaN for a loss, and the largest of the other losses.
+    """
     cdef xn_entries e
+    cdef xn_entered seen
     cdef xn_row_scores s
     cdef Buffers buffers
     cdef Py_buffer *view
@@ -117,8 +121,9 @@ def enter(book, shape, scores, weight, start, cut, probability, int n_threads):
     e.shape = book_shape(shape)
     e.rows = len(scores[0])
     if e.rows == 0:
-        return
+        return 0, 0, -INFINITY
     e.n_threads = n_threads
+    e.entered = &seen
     size = sum(items * XN_LIMBS if is_sum else items for _, items, is_sum in book_sections(*shape))
     try:
         data = <int64_t *> take_line(&buffers, book, 8, size, True)
@@ -139,6 +144,7 @@ def enter(book, shape, scores, weight, start, cut, probability, int n_threads):
             status = xn_enter(&e, data)
         if status != XN_OK:
             raise ValueError(xn_status_text(status).decode())
+        return seen.ignored, seen.nans, seen.most
     finally:
         release(&buffers)
 

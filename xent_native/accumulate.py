@@ -228,16 +228,20 @@ class LossAccumulator:
 
     def _add(self, rows: Rows, threads: int) -> None:
         """Enter rows that were scored."""
-        loss, label, rank = rows.scores[0], rows.scores[3], rows.scores[5]
+        label, rank = rows.scores[3], rows.scores[5]
         weighted = rows.weight is not None
         if weighted not in self._books:
             self._books[weighted] = self._book(weighted)
-        self._books[weighted].enter(rows.scores, rows.weight, self._cells, rows.probability, threads)
-        self._ignored += int(np.count_nonzero(label < 0))
-        wrong = np.flatnonzero((label >= 0) & (rank < 0)) if np.isnan(loss).any() else ()
-        if len(wrong):
-            self._note_nan((rows.source, int(rows.numbers(np.asarray(wrong)).min())))
-        self._worst = worst_with(self._worst, rows, self._options.worst)
+        ignored, nans, most = self._books[weighted].enter(
+            rows.scores, rows.weight, self._cells, rows.probability, threads
+        )
+        self._ignored += ignored
+        if nans:
+            wrong = np.flatnonzero((label >= 0) & (rank < 0))
+            self._note_nan((rows.source, int(rows.numbers(wrong).min())))
+        wanted = self._options.worst
+        if len(self._worst) < wanted or (wanted and most >= self._worst[-1].loss):
+            self._worst = worst_with(self._worst, rows, wanted)
 
     def _note_nan(self, place: tuple[str, int]) -> None:
         self._first_nan = place if self._first_nan is None else min(self._first_nan, place)

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "finish.h"
+#include "limbs.h"
 
 #if defined(__SSE2__)
 #include <immintrin.h> /* streaming stores and float16, nothing else */
@@ -42,4 +43,8 @@ const xn_kernel_table XN_JOIN(xn_kernels_, XN_ISA) = {
 #define XN_KERNEL(name) .name = {name##_f32, name##_f64, name##_f16, name##_bf16, name##_f64_to_f32},
 #include "kernels.def"
 #undef XN_KERNEL
+    .split = xn_split,
+    .add_all = xn_add_all,
+    .confidence_keys = xn_confidence_keys,
+    .loss_keys = xn_loss_keys,
 };

@@ -121,11 +121,23 @@ enum { XN_SHAPE_PLAIN, XN_SHAPE_FOCAL, XN_SHAPE_POLY1, XN_SHAPE_KL };
 
 typedef void xn_kernel(const xn_tile *tile);
 
+/* Numbers as limbs of exact sums, see limbs.h: limb place[i] of a sum gets low[i], and those after it the others. */
+enum { XN_ENTRY_BLOCK = 256 }; /* a multiple of the lanes */
+typedef struct {
+    int64_t place[XN_ENTRY_BLOCK], low[XN_ENTRY_BLOCK], middle[XN_ENTRY_BLOCK], high[XN_ENTRY_BLOCK];
+    int any_high; /* whether one has a third limb */
+} xn_limbs;
+
 typedef struct {
     const char *isa;
 #define XN_KERNEL(name) xn_kernel *name[XN_TYPES]; /* in the order of xn_dtype */
 #include "kernels.def"
 #undef XN_KERNEL
+    /* For books, of at most XN_ENTRY_BLOCK numbers: see limbs.h. */
+    void (*split)(const double *value, int64_t n, xn_limbs *to);
+    void (*add_all)(const double *value, int64_t n, int64_t *sum);
+    void (*confidence_keys)(const double *confidence, int64_t n, int32_t *key);
+    void (*loss_keys)(const double *loss, int64_t n, int64_t keys, int32_t *key);
 } xn_kernel_table;
 
 extern const xn_kernel_table xn_kernels_baseline;

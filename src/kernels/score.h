@@ -233,49 +233,59 @@ static void XN_T(score_rows)(const xn_tile *t) {
     }
 }
 
-/* A group of LANES rows with their n classes packed; `rows` of them are there. */
-XN_INLINE void XN_T(score_group)(int logits, const xn_tile *t, int64_t row, int64_t rows, const real *restrict group,
-                                 int64_t n) {
+/* What is said of LANES rows. */
+typedef struct {
+    double confidence[XN_LANES], brier[XN_LANES];
+    int32_t best[XN_LANES], rank[XN_LANES];
+} XN_T(scored_group);
+
+/* A group of LANES rows with their n classes packed. */
+XN_INLINE void XN_T(score_group)(int logits, const int64_t *restrict labels, const real *restrict group, int64_t n,
+                                 double *restrict confidence, double *restrict brier, int32_t *restrict first_best,
+                                 int32_t *restrict rank) {
     real max[XN_LANES], min[XN_LANES], at[XN_LANES], inverse[XN_LANES], rest[XN_LANES], squares[XN_LANES];
-    ireal label[XN_LANES], ties[XN_LANES], above[XN_LANES], best[XN_LANES];
+    ireal label[XN_LANES], found[XN_LANES], ties[XN_LANES], above[XN_LANES], best[XN_LANES];
     double more[XN_LANES], more_squares[XN_LANES];
     const XN_T(reference) zero = XN_T(score_reference)();
+#pragma omp simd
     for (int i = 0; i < XN_LANES; i++) {
-        label[i] = i < rows ? (ireal)t->label[row + i] : 0;
-        at[i] = group[label[i] * XN_LANES + i];
+        label[i] = (ireal)labels[i];
+        found[i] = 0;
         max[i] = -INFINITY;
         min[i] = INFINITY;
         best[i] = (ireal)n;
+        ties[i] = above[i] = 0;
+        more[i] = more_squares[i] = 0;
     }
-    XN_ZERO(ties);
-    XN_ZERO(above);
-    XN_ZERO(more);
-    XN_ZERO(more_squares);
     for (int64_t c = 0; c < n; c++) {
 #pragma omp simd
         for (int i = 0; i < XN_LANES; i++) {
             const real x = group[c * XN_LANES + i];
             max[i] = x > max[i] ? x : max[i];
-            min[i] = x < min[i] ? x : min[i];
+            min[i] = logits || x >= min[i] ? min[i] : x;
+            found[i] |= -(ireal)((ireal)c == label[i]) & XN_T(to_bits)(x);
         }
     }
 #pragma omp simd
-    for (int i = 0; i < XN_LANES; i++) inverse[i] = 1 / max[i];
-    for (int64_t from = 0; from < n; from += XN_T(COL_FLUSH)) {
-        const int64_t end = XN_T(least)(n, from + XN_T(COL_FLUSH));
+    for (int i = 0; i < XN_LANES; i++) {
+        inverse[i] = 1 / max[i];
+        at[i] = XN_T(from_bits)(found[i]);
+    }
+    for (int64_t to = n; to > 0; to -= XN_T(COL_FLUSH)) { /* backwards: the last that is best is the first */
+        const int64_t from = to > XN_T(COL_FLUSH) ? to - XN_T(COL_FLUSH) : 0;
         XN_ZERO(rest);
         XN_ZERO(squares);
-        for (int64_t c = from; c < end; c++) {
+        for (int64_t c = to - 1; c >= from; c--) {
 #pragma omp simd
             for (int i = 0; i < XN_LANES; i++) {
                 const real x = group[c * XN_LANES + i], e = XN_T(score_term)(logits, x, max[i], inverse[i], zero);
-                const ireal tie = -(ireal)(x == max[i]);
-                const real below = tie != 0 ? 0 : e;
+                const ireal tie = -(ireal)(x == max[i]); /* masks, not selects: those of lanes that stay are slow */
+                const real below = XN_T(from_bits)(XN_T(to_bits)(e) & ~tie); /* NaN stays */
                 rest[i] += below;
                 squares[i] = XN_FMA(below, below, squares[i]);
                 ties[i] -= tie;
+                best[i] += tie & ((ireal)c - best[i]);
                 above[i] -= -(ireal)(x > at[i]) | (-(ireal)(x == at[i]) & -(ireal)((ireal)c < label[i]));
-                best[i] = tie != 0 && (ireal)c < best[i] ? (ireal)c : best[i];
             }
         }
 #pragma omp simd
@@ -284,19 +294,35 @@ XN_INLINE void XN_T(score_group)(int logits, const xn_tile *t, int64_t row, int6
             more_squares[i] += (double)squares[i];
         }
     }
-    double confidence[XN_LANES], brier[XN_LANES];
 #pragma omp simd
     for (int i = 0; i < XN_LANES; i++) {
         const double own = (double)XN_T(score_term)(logits, at[i], max[i], inverse[i], zero);
         const XN_T(scored) one = {(double)ties[i], more[i], more_squares[i], own, at[i] == max[i]};
         XN_T(score_figures)(&one, confidence + i, brier + i);
     }
-    for (int64_t i = 0; i < rows; i++) {
-        t->score->confidence[row + i] = confidence[i];
-        t->score->brier[row + i] = brier[i];
-        t->score->best[row + i] = (int32_t)best[i];
-        t->score->rank[row + i] = !logits && min[i] < 0 ? XN_NEGATIVE : (int32_t)above[i];
+#pragma omp simd
+    for (int i = 0; i < XN_LANES; i++) {
+        first_best[i] = (int32_t)best[i];
+        rank[i] = (int32_t)(!logits && min[i] < 0 ? XN_NEGATIVE : above[i]);
     }
+}
+
+/* The same for `rows` of a tile's rows, where they may be fewer. */
+XN_INLINE void XN_T(score_some)(int logits, const xn_tile *t, int64_t row, int64_t rows, const real *group) {
+    const xn_scores *const to = t->score;
+    if (rows == XN_LANES) {
+        XN_T(score_group)(logits, t->label + row, group, t->classes, to->confidence + row, to->brier + row,
+                          to->best + row, to->rank + row);
+        return;
+    }
+    XN_T(scored_group) found;
+    int64_t label[XN_LANES];
+    for (int64_t i = 0; i < XN_LANES; i++) label[i] = i < rows ? t->label[row + i] : 0;
+    XN_T(score_group)(logits, label, group, t->classes, found.confidence, found.brier, found.best, found.rank);
+    memcpy(to->confidence + row, found.confidence, (size_t)rows * sizeof(double));
+    memcpy(to->brier + row, found.brier, (size_t)rows * sizeof(double));
+    memcpy(to->best + row, found.best, (size_t)rows * sizeof(int32_t));
+    memcpy(to->rank + row, found.rank, (size_t)rows * sizeof(int32_t));
 }
 
 /* Few classes, which one packed block holds. */
@@ -309,9 +335,9 @@ static void XN_T(score_cols)(const xn_tile *t) {
             const int64_t rows = XN_T(least)(strip.rows - r, XN_LANES);
             const real *group = block + r * t->classes;
             if (t->score->from_logits) {
-                XN_T(score_group)(1, t, first + r, rows, group, t->classes);
+                XN_T(score_some)(1, t, first + r, rows, group);
             } else {
-                XN_T(score_group)(0, t, first + r, rows, group, t->classes);
+                XN_T(score_some)(0, t, first + r, rows, group);
             }
         }
     }
