@@ -119,7 +119,9 @@ def test_rows_of_the_same_name_have_an_order(rng):
     assert forth == back
     assert [row.label for row in forth.result().worst] == [0, 1]
     once = LossAccumulator(worst=2)
-    once._enter(once._scored([1, 0, 2, 1], np.full((4, 3), 0.25), None, None, "", np.zeros(4, np.int64), Names()))
+    once._enter(
+        once._scored([1, 0, 2, 1], np.full((4, 3), 0.25), None, None, "", np.zeros(4, np.int64), Names())
+    )
     assert once.result().worst == forth.result().worst
 
 
