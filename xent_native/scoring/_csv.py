@@ -63,7 +63,9 @@ class CsvTable(Table):
             return True
         return explicit and is_text(self.schema.field(column).type)
 
-    def parts(self, path: str, selection: Selection, skip: int, step: int) -> Iterator[Part | Lost]:
+    def parts(
+        self, path: str, selection: Selection, skip: int, step: int, whole: int = 0
+    ) -> Iterator[Part | Lost]:
         """Rows of one block at a time, and between them those that are no rows."""
         bad: list[tuple[int, str]] = []
         first = 0

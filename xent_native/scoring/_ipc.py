@@ -31,7 +31,9 @@ class IpcTable(Table):
             schema = needed(path).ipc.open_file(file).schema
         return schema, _count(path)
 
-    def parts(self, path: str, selection: Selection, skip: int, step: int) -> Iterator[Part | Lost]:
+    def parts(
+        self, path: str, selection: Selection, skip: int, step: int, whole: int = 0
+    ) -> Iterator[Part | Lost]:
         """Rows of one record batch at a time, or of large ones `step` rows."""
         first = 0
         for batch, rows, read in _batches(path, selection.columns):

@@ -90,6 +90,11 @@ class Inputs:
                 one.skip(skip)
         return chunks(self.main, self.others, step)
 
+    def leave_whole(self, nbytes: int) -> None:
+        """Let threads read parts of the predictions' file for themselves, of at most so many bytes."""
+        if isinstance(self.main, TableStream):
+            self.main.leave_whole(nbytes)
+
     def identity(self) -> list[Identity]:
         """What tells these files and arrays from others."""
         names = {"predictions", *getattr(self.main, "paths", [self.main.name])}

@@ -17,6 +17,7 @@ _CHUNK_BYTES = (
 _SMALL_BYTES = 1 << 20  # with less than this, a chunk takes no longer than handing it out
 _ALL_BYTES = 1 << 27  # of the chunks of all threads
 _SCORE_BYTES = 48  # of a row beside its predictions: label and scores
+_WHOLE_BYTES = 1 << 25  # most of a part that a file has and that is scored as a whole, such as a row group
 _PARTS = 4  # chunks that each thread should get, so that all end at about the same time
 
 
@@ -35,6 +36,8 @@ def plan_of(inputs: Inputs, asked_rows: Any, n_threads: Any) -> Plan:
     rows = chunk_rows(asked_rows, inputs.row_bytes, threads, inputs.rows)
     if threads == 1 or (inputs.rows is not None and inputs.rows <= rows):
         return Plan(rows, 1, threads)
+    if asked_rows is None:
+        inputs.leave_whole(min(_WHOLE_BYTES, _ALL_BYTES // threads))
     return Plan(rows, threads, 1)
 
 

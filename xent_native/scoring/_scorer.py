@@ -280,7 +280,9 @@ class Run:
         shares = Shares(self.accumulator, plan.workers, self.inputs.roles)
 
         def prepare(chunk: Chunk, threads: int) -> Ready:
-            return ready(self.accumulator, self._change(chunk), self._options, threads, skip=self._skip)
+            return ready(
+                self.accumulator, self._change(chunk.loaded()), self._options, threads, skip=self._skip
+            )
 
         def enter(one: Ready) -> None:
             shares.enter(one)

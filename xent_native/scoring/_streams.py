@@ -44,6 +44,9 @@ class Fault:
         return Fault(self.rows + by, lambda row: self.describe(row - by), self.role)
 
 
+Load = Callable[[], tuple[dict[str, np.ndarray], tuple[Fault, ...]]]
+
+
 @dataclass(frozen=True, slots=True)
 class Block:
     """Neighbouring rows of one file."""
@@ -55,6 +58,7 @@ class Block:
     faults: tuple[Fault, ...] = ()
     lost: str | None = None  # why these rows could not be read at all; then there are no columns
     rest: bool = False  # whether they are all that was left of a file, which is worth a warning
+    load: Load | None = None  # gives columns and faults; then there are none here
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,14 @@ class Chunk:
     pieces: dict[str, list[tuple[int, Block]]]  # by role: where each block begins in the chunk
     faults: tuple[Fault, ...] = ()
     lost: Block | None = None
+    load: Load | None = None  # gives more columns and faults
+
+    def loaded(self) -> Chunk:
+        """The same with all of its columns: what a thread does for itself, while others read on."""
+        if self.load is None:
+            return self
+        columns, faults = self.load()
+        return Chunk(self.rows, {**columns, **self.columns}, self.pieces, (*faults, *self.faults))
 
     def place(self, role: str, row: int) -> tuple[str, int]:
         """The file of a row, and its number there."""
@@ -81,7 +93,7 @@ class Stream(Protocol):
     roles: tuple[str, ...]
 
     def read(self, most: int) -> Block | None:
-        """Return at least one row and at most `most`, or None at the end."""
+        """Return at least one row and at most `most`, unless more are loaded later, or None at the end."""
 
     def skip(self, rows: int) -> None:
         """Leave rows out, before any is read."""
@@ -165,7 +177,7 @@ def chunks(main: Stream, others: Sequence[Stream], step: int) -> Iterator[Chunk]
             columns.update(more)
             pieces.update({role: where for role in other.roles})
             faults += wrong
-        yield Chunk(block.rows, columns, pieces, tuple(faults))
+        yield Chunk(block.rows, columns, pieces, tuple(faults), load=block.load)
     for other in others:
         if (rest := other.read(1)) is not None:
             raise DataError(

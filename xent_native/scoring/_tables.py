@@ -3,19 +3,22 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from .._data_errors import DataError
 from ._arrow import Selection, check_types, convert, is_list, needed, reading, select
 from ._errors import SkippedFileWarning
-from ._streams import Block, Names
+from ._streams import Block, Fault, Names
 
-__all__ = ["Lost", "Part", "Table", "TableStream"]
+__all__ = ["Lost", "Part", "Table", "TableStream", "Whole"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +27,15 @@ class Part:
 
     first: int
     batch: Any  # pyarrow.RecordBatch
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """Neighbouring rows of a file that can be read apart from others, by the thread that wants them."""
+
+    first: int
+    rows: int
+    read: Callable[[], Any]  # gives a pyarrow.RecordBatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +115,14 @@ class Table(ABC):
         """The schema of a file, and how many rows it has if it says so."""
 
     @abstractmethod
-    def parts(self, path: str, selection: Selection, skip: int, step: int) -> Iterator[Part | Lost]:
-        """Rows of a file from row `skip` on, with the columns of the selection."""
+    def parts(
+        self, path: str, selection: Selection, skip: int, step: int, whole: int = 0
+    ) -> Iterator[Part | Whole | Lost]:
+        """Rows of a file from row `skip` on, with the columns of the selection.
+
+        Some `step` at a time; where the format has parts of its own, those of at most `whole` rows may be left to who
+        wants them.
+        """
 
     def select(self, roles: dict[str, Any], classes: Sequence[str] | None) -> Selection:
         """Columns for roles, as :func:`select` finds them; `classes` are names that labels may have."""
@@ -139,13 +157,18 @@ class TableStream:
         self.name, self.rows, self.roles = table.name, table.rows, selection.roles
         self.paths = table.paths
         self._table, self._selection, self._names, self._classes = table, selection, names, classes
-        self._skip, self._step = 0, 1
-        self._parts: Iterator[tuple[str, Part | Lost]] | None = None
-        self._rest: tuple[str, Part | Lost] | None = None
+        self._skip, self._step, self._whole = 0, 1, 0
+        self._parts: Iterator[tuple[str, Part | Whole | Lost]] | None = None
+        self._rest: tuple[str, Part | Whole | Lost] | None = None
 
     def skip(self, rows: int) -> None:
         """Leave out the first rows."""
         self._skip += rows
+
+    def leave_whole(self, nbytes: int) -> None:
+        """Leave parts of at most so many bytes to the threads that score them, if a damaged one ends it all."""
+        if not self._table.skip:
+            self._whole = nbytes // (8 * self._classes)
 
     def close(self) -> None:
         """Let go of the file that is open."""
@@ -165,6 +188,9 @@ class TableStream:
         if isinstance(part, Lost):
             self._rest = None
             return Block(path, part.first, part.rows, {}, lost=part.reason, rest=part.rest)
+        if isinstance(part, Whole):
+            self._rest = None
+            return Block(path, part.first, part.rows, {}, load=functools.partial(self._load, path, part))
         batch, first = part.batch, part.first
         more = batch.num_rows > most
         self._rest = (path, Part(first + most, batch.slice(most))) if more else None
@@ -173,7 +199,16 @@ class TableStream:
             columns, faults = convert(batch, self._selection, self._names, self._classes)
         return Block(path, first, batch.num_rows, columns, faults)
 
-    def _walk(self) -> Iterator[tuple[str, Part | Lost]]:
+    def _load(self, path: str, part: Whole) -> tuple[dict[str, np.ndarray], tuple[Fault, ...]]:
+        with reading(path):
+            batch = part.read()
+            if batch.num_rows != part.rows:
+                raise DataError(
+                    f"{path}: {batch.num_rows} rows from row {part.first} on, where the file says {part.rows}"
+                )
+            return convert(batch, self._selection, self._names, self._classes)
+
+    def _walk(self) -> Iterator[tuple[str, Part | Whole | Lost]]:
         skip = self._skip
         for path, count in zip(self._table.paths, self._table.counts, strict=True):
             if count is not None and skip >= count:
@@ -182,8 +217,8 @@ class TableStream:
             done = skip
             try:
                 with reading(path):
-                    for part in self._table.parts(path, self._selection, skip, self._step):
-                        rows = part.rows if isinstance(part, Lost) else part.batch.num_rows
+                    for part in self._table.parts(path, self._selection, skip, self._step, self._whole):
+                        rows = part.batch.num_rows if isinstance(part, Part) else part.rows
                         done = part.first + rows
                         if rows:
                             yield path, part

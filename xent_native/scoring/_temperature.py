@@ -207,6 +207,7 @@ class _Fit:
             options = {**self._options, "classes": inputs.classes}
 
             def prepare(chunk: Chunk, threads: int) -> _Derivatives:
+                chunk = chunk.loaded()
                 good = good_rows(chunk, options, skip=self._request.skip)
                 found = [] if good is None else self._derivatives(b, chunk, good, inputs.classes, threads)
                 return _Derivatives(chunk.rows, found)
