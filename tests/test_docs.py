@@ -28,6 +28,7 @@ HOSTS = {
     "xgboost",
     "lightgbm",
     "catboost",
+    "torch",
 }  # without which a page's examples cannot run
 
 

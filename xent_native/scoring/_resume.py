@@ -156,7 +156,7 @@ def merge(
     ----------
     paths : sequence of str or path
         What ``score(..., state=)``, ``xent-native score --state`` or `merge` wrote; or a
-        :meth:`LossAccumulator.to_dict` as JSON.
+        :meth:`xent_native.LossAccumulator.to_dict` as JSON.
     state : str or path, optional
         Where to write the state of them all.
     partial : bool, default False

@@ -69,7 +69,7 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):
         Iterations of the last fit.
     n_features_in_ : int
         Number of features.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Their names, if all are strings.
 
     See Also
