@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The site of the documentation: every public name is in it, every page is linked, and it is built without a warning."""
+"""The site of the documentation: every public name is in it, every page is linked, and Sphinx builds it silently."""
 
 from __future__ import annotations
 
