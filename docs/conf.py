@@ -76,8 +76,9 @@ def add_navigation(app: Sphinx, docname: str, source: list[str]) -> None:
     if docname != root_doc:
         return
     for heading, section in re.findall(r"^## (.+)\n((?:(?!## ).*\n)*)", source[0], re.MULTILINE):
-        pages = re.findall(r"^\* \[[^]]+\]\(([^)]+)\.md\)", section, re.MULTILINE)
-        if pages:
+        links = re.findall(r"^\* \[([^]]+)\]\(([^)]+)\.md\)", section, re.MULTILINE)
+        if links:
+            pages = [f"{text} <{page}>" for text, page in links]
             lines = ["", "```{toctree}", ":hidden:", f":caption: {heading}", "", *pages, "```", ""]
             source[0] += "\n".join(lines)
 

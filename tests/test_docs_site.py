@@ -6,6 +6,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -74,6 +75,14 @@ def test_every_page_is_in_the_navigation():
     assert {path.name for path in DOCS.glob("*.md")} - {"index.md"} == {
         link for link in links if "/" not in link
     }
+
+
+def test_the_pictures_show_the_committed_results():
+    """Else `python docs/performance_pictures.py` makes them."""
+    script = runpy.run_path(str(DOCS / "performance_pictures.py"))
+    assert script["PICTURES"]
+    for picture, run in script["PICTURES"].items():
+        assert script["shown_run"](picture) == script["run_of"](run), picture
 
 
 def test_the_site_is_built_without_a_warning(tmp_path):
