@@ -44,6 +44,7 @@ myst_dmath_double_inline = True
 # Types stand in the docstrings; annotations would say them once more.
 autodoc_typehints = "none"
 autodoc_default_options = {"members": True, "member-order": "bysource"}
+toc_object_entries_show_parents = "hide"
 autosummary_generate = True
 autosummary_ignore_module_all = False
 numpydoc_show_class_members = False
@@ -93,7 +94,10 @@ def strip_examples(app: Sphinx, document: nodes.document) -> None:
 def mathml(latex: str, block: bool) -> str:
     """A formula as the browser's own mathematics: no script and no network are needed."""
     text = latex2mathml.tex2mathml(latex, as_block=block)
-    return text.replace("<mo>&ApplyFunction;</mo>", '<mo lspace="0" rspace="0.1em">&ApplyFunction;</mo>')
+    # What docutils leaves to the browser's guess: the space after log, and which bar opens.
+    text = text.replace("<mo>&ApplyFunction;</mo>", '<mo lspace="0" rspace="0.1em">&ApplyFunction;</mo>')
+    text = re.sub(r'<mo class="mathopen">([|‖])</mo>', r'<mo form="prefix" stretchy="false">\1</mo>', text)
+    return re.sub(r"<mo>([|‖])</mo>", r'<mo form="postfix" stretchy="false">\1</mo>', text)
 
 
 def visit_math(translator, node: nodes.math) -> None:
