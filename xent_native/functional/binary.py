@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, overload
 
+from .._typing import Array, Buffer, EachRow, Losses, Reduced
 from ._binary import binary, value_and_grad
 from ._call import EPSILON, refuse_probabilities
 
@@ -17,6 +18,32 @@ __all__ = [
 ]
 
 
+# fmt: off
+@overload
+def binary_crossentropy(
+    y_true: Any, y_pred: Any, from_logits: bool = False, label_smoothing: float = 0.0, axis: int = -1, *,
+    pos_weight: Any = None, sample_weight: Any = None, reduction: EachRow = "none", epsilon: float = EPSILON,
+    out: None = None, n_threads: int | None = None,
+) -> Losses: ...
+@overload
+def binary_crossentropy(
+    y_true: Any, y_pred: Any, from_logits: bool = False, label_smoothing: float = 0.0, axis: int = -1, *,
+    pos_weight: Any = None, sample_weight: Any = None, reduction: Reduced, epsilon: float = EPSILON, out: None = None,
+    n_threads: int | None = None,
+) -> float: ...
+@overload
+def binary_crossentropy(
+    y_true: Any, y_pred: Any, from_logits: bool = False, label_smoothing: float = 0.0, axis: int = -1, *,
+    pos_weight: Any = None, sample_weight: Any = None, reduction: str | None = "none", epsilon: float = EPSILON,
+    out: Buffer, n_threads: int | None = None,
+) -> Buffer: ...
+@overload
+def binary_crossentropy(
+    y_true: Any, y_pred: Any, from_logits: bool = False, label_smoothing: float = 0.0, axis: int = -1, *,
+    pos_weight: Any = None, sample_weight: Any = None, reduction: str | None = "none", epsilon: float = EPSILON,
+    out: Array | None = None, n_threads: int | None = None,
+) -> float | Array: ...
+# fmt: on
 def binary_crossentropy(
     y_true: Any,
     y_pred: Any,
@@ -106,6 +133,32 @@ def binary_crossentropy(
     )[0]  # fmt: skip
 
 
+# fmt: off
+@overload
+def binary_crossentropy_value_and_grad(
+    y_true: Any, y_pred: Any, from_logits: bool = False, label_smoothing: float = 0.0, axis: int = -1, *,
+    pos_weight: Any = None, sample_weight: Any = None, reduction: EachRow = "none", epsilon: float = EPSILON,
+    out: None = None, grad_out: Any = None, n_threads: int | None = None,
+) -> tuple[Losses, Array]: ...
+@overload
+def binary_crossentropy_value_and_grad(
+    y_true: Any, y_pred: Any, from_logits: bool = False, label_smoothing: float = 0.0, axis: int = -1, *,
+    pos_weight: Any = None, sample_weight: Any = None, reduction: Reduced, epsilon: float = EPSILON, out: None = None,
+    grad_out: Any = None, n_threads: int | None = None,
+) -> tuple[float, Array]: ...
+@overload
+def binary_crossentropy_value_and_grad(
+    y_true: Any, y_pred: Any, from_logits: bool = False, label_smoothing: float = 0.0, axis: int = -1, *,
+    pos_weight: Any = None, sample_weight: Any = None, reduction: str | None = "none", epsilon: float = EPSILON,
+    out: Buffer, grad_out: Any = None, n_threads: int | None = None,
+) -> tuple[Buffer, Array]: ...
+@overload
+def binary_crossentropy_value_and_grad(
+    y_true: Any, y_pred: Any, from_logits: bool = False, label_smoothing: float = 0.0, axis: int = -1, *,
+    pos_weight: Any = None, sample_weight: Any = None, reduction: str | None = "none", epsilon: float = EPSILON,
+    out: Array | None = None, grad_out: Any = None, n_threads: int | None = None,
+) -> tuple[float | Array, Array]: ...
+# fmt: on
 def binary_crossentropy_value_and_grad(
     y_true: Any,
     y_pred: Any,
@@ -175,7 +228,7 @@ def binary_crossentropy_grad_and_hess(
     grad_out: Any = None,
     hess_out: Any = None,
     n_threads: int | None = None,
-) -> tuple[Any, Any]:
+) -> tuple[Array, Array]:
     r"""Gradient and diagonal of the Hessian of :func:`binary_crossentropy` from logits.
 
     What second-order boosters ask for. With u and v as in :func:`binary_crossentropy_value_and_grad`:
@@ -217,6 +270,32 @@ def binary_crossentropy_grad_and_hess(
     return grad, hess
 
 
+# fmt: off
+@overload
+def binary_focal_crossentropy(
+    y_true: Any, y_pred: Any, apply_class_balancing: bool = False, alpha: float = 0.25, gamma: float = 2.0,
+    from_logits: bool = False, label_smoothing: float = 0.0, axis: int = -1, *, sample_weight: Any = None,
+    reduction: EachRow = "none", epsilon: float = EPSILON, out: None = None, n_threads: int | None = None,
+) -> Losses: ...
+@overload
+def binary_focal_crossentropy(
+    y_true: Any, y_pred: Any, apply_class_balancing: bool = False, alpha: float = 0.25, gamma: float = 2.0,
+    from_logits: bool = False, label_smoothing: float = 0.0, axis: int = -1, *, sample_weight: Any = None,
+    reduction: Reduced, epsilon: float = EPSILON, out: None = None, n_threads: int | None = None,
+) -> float: ...
+@overload
+def binary_focal_crossentropy(
+    y_true: Any, y_pred: Any, apply_class_balancing: bool = False, alpha: float = 0.25, gamma: float = 2.0,
+    from_logits: bool = False, label_smoothing: float = 0.0, axis: int = -1, *, sample_weight: Any = None,
+    reduction: str | None = "none", epsilon: float = EPSILON, out: Buffer, n_threads: int | None = None,
+) -> Buffer: ...
+@overload
+def binary_focal_crossentropy(
+    y_true: Any, y_pred: Any, apply_class_balancing: bool = False, alpha: float = 0.25, gamma: float = 2.0,
+    from_logits: bool = False, label_smoothing: float = 0.0, axis: int = -1, *, sample_weight: Any = None,
+    reduction: str | None = "none", epsilon: float = EPSILON, out: Array | None = None, n_threads: int | None = None,
+) -> float | Array: ...
+# fmt: on
 def binary_focal_crossentropy(
     y_true: Any,
     y_pred: Any,
@@ -288,6 +367,36 @@ def binary_focal_crossentropy(
     )[0]  # fmt: skip
 
 
+# fmt: off
+@overload
+def binary_focal_crossentropy_value_and_grad(
+    y_true: Any, y_pred: Any, apply_class_balancing: bool = False, alpha: float = 0.25, gamma: float = 2.0,
+    from_logits: bool = False, label_smoothing: float = 0.0, axis: int = -1, *, sample_weight: Any = None,
+    reduction: EachRow = "none", epsilon: float = EPSILON, out: None = None, grad_out: Any = None,
+    n_threads: int | None = None,
+) -> tuple[Losses, Array]: ...
+@overload
+def binary_focal_crossentropy_value_and_grad(
+    y_true: Any, y_pred: Any, apply_class_balancing: bool = False, alpha: float = 0.25, gamma: float = 2.0,
+    from_logits: bool = False, label_smoothing: float = 0.0, axis: int = -1, *, sample_weight: Any = None,
+    reduction: Reduced, epsilon: float = EPSILON, out: None = None, grad_out: Any = None,
+    n_threads: int | None = None,
+) -> tuple[float, Array]: ...
+@overload
+def binary_focal_crossentropy_value_and_grad(
+    y_true: Any, y_pred: Any, apply_class_balancing: bool = False, alpha: float = 0.25, gamma: float = 2.0,
+    from_logits: bool = False, label_smoothing: float = 0.0, axis: int = -1, *, sample_weight: Any = None,
+    reduction: str | None = "none", epsilon: float = EPSILON, out: Buffer, grad_out: Any = None,
+    n_threads: int | None = None,
+) -> tuple[Buffer, Array]: ...
+@overload
+def binary_focal_crossentropy_value_and_grad(
+    y_true: Any, y_pred: Any, apply_class_balancing: bool = False, alpha: float = 0.25, gamma: float = 2.0,
+    from_logits: bool = False, label_smoothing: float = 0.0, axis: int = -1, *, sample_weight: Any = None,
+    reduction: str | None = "none", epsilon: float = EPSILON, out: Array | None = None, grad_out: Any = None,
+    n_threads: int | None = None,
+) -> tuple[float | Array, Array]: ...
+# fmt: on
 def binary_focal_crossentropy_value_and_grad(
     y_true: Any,
     y_pred: Any,

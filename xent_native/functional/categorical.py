@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, overload
 
+from .._typing import Array, Buffer, EachRow, Losses, Reduced
 from ._call import EPSILON, cross_entropy, refuse_probabilities, thorough
 
 __all__ = [
@@ -14,6 +15,32 @@ __all__ = [
 ]
 
 
+# fmt: off
+@overload
+def categorical_crossentropy(
+    y_true: Any, y_pred: Any, from_logits: bool = False, label_smoothing: float = 0.0, axis: int = -1, *,
+    class_weight: Any = None, sample_weight: Any = None, reduction: EachRow = "none", epsilon: float = EPSILON,
+    out: None = None, n_threads: int | None = None,
+) -> Losses: ...
+@overload
+def categorical_crossentropy(
+    y_true: Any, y_pred: Any, from_logits: bool = False, label_smoothing: float = 0.0, axis: int = -1, *,
+    class_weight: Any = None, sample_weight: Any = None, reduction: Reduced, epsilon: float = EPSILON,
+    out: None = None, n_threads: int | None = None,
+) -> float: ...
+@overload
+def categorical_crossentropy(
+    y_true: Any, y_pred: Any, from_logits: bool = False, label_smoothing: float = 0.0, axis: int = -1, *,
+    class_weight: Any = None, sample_weight: Any = None, reduction: str | None = "none", epsilon: float = EPSILON,
+    out: Buffer, n_threads: int | None = None,
+) -> Buffer: ...
+@overload
+def categorical_crossentropy(
+    y_true: Any, y_pred: Any, from_logits: bool = False, label_smoothing: float = 0.0, axis: int = -1, *,
+    class_weight: Any = None, sample_weight: Any = None, reduction: str | None = "none", epsilon: float = EPSILON,
+    out: Array | None = None, n_threads: int | None = None,
+) -> float | Array: ...
+# fmt: on
 def categorical_crossentropy(
     y_true: Any,
     y_pred: Any,
@@ -103,6 +130,32 @@ def categorical_crossentropy(
     )[0]  # fmt: skip
 
 
+# fmt: off
+@overload
+def categorical_crossentropy_value_and_grad(
+    y_true: Any, y_pred: Any, from_logits: bool = False, label_smoothing: float = 0.0, axis: int = -1, *,
+    class_weight: Any = None, sample_weight: Any = None, reduction: EachRow = "none", epsilon: float = EPSILON,
+    out: None = None, grad_out: Any = None, n_threads: int | None = None,
+) -> tuple[Losses, Array]: ...
+@overload
+def categorical_crossentropy_value_and_grad(
+    y_true: Any, y_pred: Any, from_logits: bool = False, label_smoothing: float = 0.0, axis: int = -1, *,
+    class_weight: Any = None, sample_weight: Any = None, reduction: Reduced, epsilon: float = EPSILON,
+    out: None = None, grad_out: Any = None, n_threads: int | None = None,
+) -> tuple[float, Array]: ...
+@overload
+def categorical_crossentropy_value_and_grad(
+    y_true: Any, y_pred: Any, from_logits: bool = False, label_smoothing: float = 0.0, axis: int = -1, *,
+    class_weight: Any = None, sample_weight: Any = None, reduction: str | None = "none", epsilon: float = EPSILON,
+    out: Buffer, grad_out: Any = None, n_threads: int | None = None,
+) -> tuple[Buffer, Array]: ...
+@overload
+def categorical_crossentropy_value_and_grad(
+    y_true: Any, y_pred: Any, from_logits: bool = False, label_smoothing: float = 0.0, axis: int = -1, *,
+    class_weight: Any = None, sample_weight: Any = None, reduction: str | None = "none", epsilon: float = EPSILON,
+    out: Array | None = None, grad_out: Any = None, n_threads: int | None = None,
+) -> tuple[float | Array, Array]: ...
+# fmt: on
 def categorical_crossentropy_value_and_grad(
     y_true: Any,
     y_pred: Any,
@@ -173,7 +226,7 @@ def categorical_crossentropy_grad_and_hess(
     grad_out: Any = None,
     hess_out: Any = None,
     n_threads: int | None = None,
-) -> tuple[Any, Any]:
+) -> tuple[Array, Array]:
     r"""Gradient and diagonal of the Hessian of :func:`categorical_crossentropy` from logits.
 
     What second-order boosters ask for. With u the smoothed and weighted targets:

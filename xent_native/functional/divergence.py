@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, overload
 
 from .. import _core
+from .._typing import Array, Buffer, EachRow, Losses, Reduced
 from ._call import EPSILON, short, thorough
 
 __all__ = ["kl_divergence", "kl_divergence_value_and_grad"]
@@ -13,6 +14,28 @@ __all__ = ["kl_divergence", "kl_divergence_value_and_grad"]
 PLAIN = _core.PLAIN["kl"]
 
 
+# fmt: off
+@overload
+def kl_divergence(
+    y_true: Any, y_pred: Any, axis: int = -1, *, sample_weight: Any = None, reduction: EachRow = "none",
+    epsilon: float = EPSILON, out: None = None, n_threads: int | None = None,
+) -> Losses: ...
+@overload
+def kl_divergence(
+    y_true: Any, y_pred: Any, axis: int = -1, *, sample_weight: Any = None, reduction: Reduced,
+    epsilon: float = EPSILON, out: None = None, n_threads: int | None = None,
+) -> float: ...
+@overload
+def kl_divergence(
+    y_true: Any, y_pred: Any, axis: int = -1, *, sample_weight: Any = None, reduction: str | None = "none",
+    epsilon: float = EPSILON, out: Buffer, n_threads: int | None = None,
+) -> Buffer: ...
+@overload
+def kl_divergence(
+    y_true: Any, y_pred: Any, axis: int = -1, *, sample_weight: Any = None, reduction: str | None = "none",
+    epsilon: float = EPSILON, out: Array | None = None, n_threads: int | None = None,
+) -> float | Array: ...
+# fmt: on
 def kl_divergence(
     y_true: Any,
     y_pred: Any,
@@ -87,6 +110,28 @@ def kl_divergence(
     return _kl(y_true, y_pred, axis, sample_weight, reduction, epsilon, out, n_threads)[0]
 
 
+# fmt: off
+@overload
+def kl_divergence_value_and_grad(
+    y_true: Any, y_pred: Any, axis: int = -1, *, sample_weight: Any = None, reduction: EachRow = "none",
+    epsilon: float = EPSILON, out: None = None, grad_out: Any = None, n_threads: int | None = None,
+) -> tuple[Losses, Array]: ...
+@overload
+def kl_divergence_value_and_grad(
+    y_true: Any, y_pred: Any, axis: int = -1, *, sample_weight: Any = None, reduction: Reduced,
+    epsilon: float = EPSILON, out: None = None, grad_out: Any = None, n_threads: int | None = None,
+) -> tuple[float, Array]: ...
+@overload
+def kl_divergence_value_and_grad(
+    y_true: Any, y_pred: Any, axis: int = -1, *, sample_weight: Any = None, reduction: str | None = "none",
+    epsilon: float = EPSILON, out: Buffer, grad_out: Any = None, n_threads: int | None = None,
+) -> tuple[Buffer, Array]: ...
+@overload
+def kl_divergence_value_and_grad(
+    y_true: Any, y_pred: Any, axis: int = -1, *, sample_weight: Any = None, reduction: str | None = "none",
+    epsilon: float = EPSILON, out: Array | None = None, grad_out: Any = None, n_threads: int | None = None,
+) -> tuple[float | Array, Array]: ...
+# fmt: on
 def kl_divergence_value_and_grad(
     y_true: Any,
     y_pred: Any,

@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, overload
 
 from .. import _core, _options
+from .._typing import Array, Buffer, EachRow, Losses, Reduced
 from ._call import EPSILON, short, thorough
 
 __all__ = ["categorical_focal_crossentropy", "categorical_focal_crossentropy_value_and_grad"]
@@ -13,6 +14,32 @@ __all__ = ["categorical_focal_crossentropy", "categorical_focal_crossentropy_val
 PLAIN = _core.PLAIN["focal"]
 
 
+# fmt: off
+@overload
+def categorical_focal_crossentropy(
+    y_true: Any, y_pred: Any, alpha: Any = 0.25, gamma: float = 2.0, from_logits: bool = False,
+    label_smoothing: float = 0.0, axis: int = -1, *, class_weight: Any = None, sample_weight: Any = None,
+    reduction: EachRow = "none", epsilon: float = EPSILON, out: None = None, n_threads: int | None = None,
+) -> Losses: ...
+@overload
+def categorical_focal_crossentropy(
+    y_true: Any, y_pred: Any, alpha: Any = 0.25, gamma: float = 2.0, from_logits: bool = False,
+    label_smoothing: float = 0.0, axis: int = -1, *, class_weight: Any = None, sample_weight: Any = None,
+    reduction: Reduced, epsilon: float = EPSILON, out: None = None, n_threads: int | None = None,
+) -> float: ...
+@overload
+def categorical_focal_crossentropy(
+    y_true: Any, y_pred: Any, alpha: Any = 0.25, gamma: float = 2.0, from_logits: bool = False,
+    label_smoothing: float = 0.0, axis: int = -1, *, class_weight: Any = None, sample_weight: Any = None,
+    reduction: str | None = "none", epsilon: float = EPSILON, out: Buffer, n_threads: int | None = None,
+) -> Buffer: ...
+@overload
+def categorical_focal_crossentropy(
+    y_true: Any, y_pred: Any, alpha: Any = 0.25, gamma: float = 2.0, from_logits: bool = False,
+    label_smoothing: float = 0.0, axis: int = -1, *, class_weight: Any = None, sample_weight: Any = None,
+    reduction: str | None = "none", epsilon: float = EPSILON, out: Array | None = None, n_threads: int | None = None,
+) -> float | Array: ...
+# fmt: on
 def categorical_focal_crossentropy(
     y_true: Any,
     y_pred: Any,
@@ -105,6 +132,36 @@ def categorical_focal_crossentropy(
     )[0]  # fmt: skip
 
 
+# fmt: off
+@overload
+def categorical_focal_crossentropy_value_and_grad(
+    y_true: Any, y_pred: Any, alpha: Any = 0.25, gamma: float = 2.0, from_logits: bool = False,
+    label_smoothing: float = 0.0, axis: int = -1, *, class_weight: Any = None, sample_weight: Any = None,
+    reduction: EachRow = "none", epsilon: float = EPSILON, out: None = None, grad_out: Any = None,
+    n_threads: int | None = None,
+) -> tuple[Losses, Array]: ...
+@overload
+def categorical_focal_crossentropy_value_and_grad(
+    y_true: Any, y_pred: Any, alpha: Any = 0.25, gamma: float = 2.0, from_logits: bool = False,
+    label_smoothing: float = 0.0, axis: int = -1, *, class_weight: Any = None, sample_weight: Any = None,
+    reduction: Reduced, epsilon: float = EPSILON, out: None = None, grad_out: Any = None,
+    n_threads: int | None = None,
+) -> tuple[float, Array]: ...
+@overload
+def categorical_focal_crossentropy_value_and_grad(
+    y_true: Any, y_pred: Any, alpha: Any = 0.25, gamma: float = 2.0, from_logits: bool = False,
+    label_smoothing: float = 0.0, axis: int = -1, *, class_weight: Any = None, sample_weight: Any = None,
+    reduction: str | None = "none", epsilon: float = EPSILON, out: Buffer, grad_out: Any = None,
+    n_threads: int | None = None,
+) -> tuple[Buffer, Array]: ...
+@overload
+def categorical_focal_crossentropy_value_and_grad(
+    y_true: Any, y_pred: Any, alpha: Any = 0.25, gamma: float = 2.0, from_logits: bool = False,
+    label_smoothing: float = 0.0, axis: int = -1, *, class_weight: Any = None, sample_weight: Any = None,
+    reduction: str | None = "none", epsilon: float = EPSILON, out: Array | None = None, grad_out: Any = None,
+    n_threads: int | None = None,
+) -> tuple[float | Array, Array]: ...
+# fmt: on
 def categorical_focal_crossentropy_value_and_grad(
     y_true: Any,
     y_pred: Any,

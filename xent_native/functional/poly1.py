@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, overload
 
 from .. import _core, _options
+from .._typing import Array, Buffer, EachRow, Losses, Reduced
 from ._call import EPSILON, short, thorough
 
 __all__ = ["poly1_crossentropy", "poly1_crossentropy_value_and_grad"]
@@ -13,6 +14,32 @@ __all__ = ["poly1_crossentropy", "poly1_crossentropy_value_and_grad"]
 PLAIN = _core.PLAIN["poly1"]
 
 
+# fmt: off
+@overload
+def poly1_crossentropy(
+    y_true: Any, y_pred: Any, epsilon: float = 2.0, from_logits: bool = True, axis: int = -1, *,
+    label_smoothing: float = 0.0, class_weight: Any = None, sample_weight: Any = None, reduction: EachRow = "none",
+    clip_epsilon: float = EPSILON, out: None = None, n_threads: int | None = None,
+) -> Losses: ...
+@overload
+def poly1_crossentropy(
+    y_true: Any, y_pred: Any, epsilon: float = 2.0, from_logits: bool = True, axis: int = -1, *,
+    label_smoothing: float = 0.0, class_weight: Any = None, sample_weight: Any = None, reduction: Reduced,
+    clip_epsilon: float = EPSILON, out: None = None, n_threads: int | None = None,
+) -> float: ...
+@overload
+def poly1_crossentropy(
+    y_true: Any, y_pred: Any, epsilon: float = 2.0, from_logits: bool = True, axis: int = -1, *,
+    label_smoothing: float = 0.0, class_weight: Any = None, sample_weight: Any = None, reduction: str | None = "none",
+    clip_epsilon: float = EPSILON, out: Buffer, n_threads: int | None = None,
+) -> Buffer: ...
+@overload
+def poly1_crossentropy(
+    y_true: Any, y_pred: Any, epsilon: float = 2.0, from_logits: bool = True, axis: int = -1, *,
+    label_smoothing: float = 0.0, class_weight: Any = None, sample_weight: Any = None, reduction: str | None = "none",
+    clip_epsilon: float = EPSILON, out: Array | None = None, n_threads: int | None = None,
+) -> float | Array: ...
+# fmt: on
 def poly1_crossentropy(
     y_true: Any,
     y_pred: Any,
@@ -98,6 +125,32 @@ def poly1_crossentropy(
     )[0]  # fmt: skip
 
 
+# fmt: off
+@overload
+def poly1_crossentropy_value_and_grad(
+    y_true: Any, y_pred: Any, epsilon: float = 2.0, from_logits: bool = True, axis: int = -1, *,
+    label_smoothing: float = 0.0, class_weight: Any = None, sample_weight: Any = None, reduction: EachRow = "none",
+    clip_epsilon: float = EPSILON, out: None = None, grad_out: Any = None, n_threads: int | None = None,
+) -> tuple[Losses, Array]: ...
+@overload
+def poly1_crossentropy_value_and_grad(
+    y_true: Any, y_pred: Any, epsilon: float = 2.0, from_logits: bool = True, axis: int = -1, *,
+    label_smoothing: float = 0.0, class_weight: Any = None, sample_weight: Any = None, reduction: Reduced,
+    clip_epsilon: float = EPSILON, out: None = None, grad_out: Any = None, n_threads: int | None = None,
+) -> tuple[float, Array]: ...
+@overload
+def poly1_crossentropy_value_and_grad(
+    y_true: Any, y_pred: Any, epsilon: float = 2.0, from_logits: bool = True, axis: int = -1, *,
+    label_smoothing: float = 0.0, class_weight: Any = None, sample_weight: Any = None, reduction: str | None = "none",
+    clip_epsilon: float = EPSILON, out: Buffer, grad_out: Any = None, n_threads: int | None = None,
+) -> tuple[Buffer, Array]: ...
+@overload
+def poly1_crossentropy_value_and_grad(
+    y_true: Any, y_pred: Any, epsilon: float = 2.0, from_logits: bool = True, axis: int = -1, *,
+    label_smoothing: float = 0.0, class_weight: Any = None, sample_weight: Any = None, reduction: str | None = "none",
+    clip_epsilon: float = EPSILON, out: Array | None = None, grad_out: Any = None, n_threads: int | None = None,
+) -> tuple[float | Array, Array]: ...
+# fmt: on
 def poly1_crossentropy_value_and_grad(
     y_true: Any,
     y_pred: Any,

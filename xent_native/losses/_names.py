@@ -17,7 +17,7 @@ from .poly1 import Poly1Crossentropy
 
 __all__ = ["deserialize", "get", "serialize"]
 
-_CLASSES: dict[str, Callable[..., Loss]] = {
+_CLASSES: dict[str, Callable[..., Loss[Any]]] = {
     cls.__name__: cls
     for cls in (
         BinaryCrossentropy,

@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 import abc
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Final, Generic, Self
 
 import numpy as np
 
 from .. import _copy, _options, _problem
+from .._typing import Array, Losses, Value_co
 
 __all__ = ["Loss", "Reduction"]
 
@@ -23,12 +24,12 @@ class Reduction:
     'sum_over_batch_size'
     """
 
-    NONE = "none"
-    SUM = "sum"
-    SUM_OVER_BATCH_SIZE = "sum_over_batch_size"
+    NONE: Final = "none"
+    SUM: Final = "sum"
+    SUM_OVER_BATCH_SIZE: Final = "sum_over_batch_size"
 
 
-class Loss(abc.ABC):
+class Loss(abc.ABC, Generic[Value_co]):
     """What all losses share: options, a reduction and a configuration.
 
     A subclass computes in `_compute`, and lists in `_options` the attributes that its configuration has beside
@@ -82,17 +83,19 @@ class Loss(abc.ABC):
             np.shape(given)
         ) if grad_out is None else grad_out
 
-    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Value_co:
         """The reduced loss: a float, or an array with one value per row for ``reduction="none"``."""
-        return self._fitted(y_true, y_pred, sample_weight, self.reduction, False, None)[0]
+        value: Value_co = self._fitted(y_true, y_pred, sample_weight, self.reduction, False, None)[0]
+        return value
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
+    def call(self, y_true: Any, y_pred: Any) -> Losses:
         """The loss of each row, before weights and reduction."""
-        return self._fitted(y_true, y_pred, None, "none", False, None)[0]
+        losses: Losses = self._fitted(y_true, y_pred, None, "none", False, None)[0]
+        return losses
 
     def value_and_grad(
         self, y_true: Any, y_pred: Any, sample_weight: Any = None, *, grad_out: Any = None
-    ) -> tuple[Any, Any]:
+    ) -> tuple[Value_co, Array]:
         """What calling the loss returns, and its derivative with respect to `y_pred`.
 
         For ``reduction="none"`` the gradient is that of the sum. `grad_out` is a buffer of the shape and
@@ -100,7 +103,7 @@ class Loss(abc.ABC):
         """
         return self._fitted(y_true, y_pred, sample_weight, self.reduction, True, grad_out)
 
-    def grad(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+    def grad(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Array:
         """The gradient of :meth:`value_and_grad` alone."""
         return self.value_and_grad(y_true, y_pred, sample_weight)[1]
 

@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, overload
 
 from .. import _options, _problem
+from .._typing import EachRow, Losses, Reduced, Value_co
 from ..functional import EPSILON
 from ..functional._binary import Focal, value_and_grad
 from .base import Loss
@@ -13,7 +14,7 @@ from .base import Loss
 __all__ = ["BinaryCrossentropy", "BinaryFocalCrossentropy"]
 
 
-class _Binary(Loss):
+class _Binary(Loss[Value_co]):
     """What the two classes share."""
 
     def __init__(
@@ -42,7 +43,7 @@ class _Binary(Loss):
         )  # fmt: skip
 
 
-class BinaryCrossentropy(_Binary):
+class BinaryCrossentropy(_Binary[Value_co]):
     """Cross-entropy of independent yes-or-no predictions.
 
     The class form of :func:`xent_native.binary_crossentropy`, where the formula stands. Of targets and
@@ -84,6 +85,31 @@ class BinaryCrossentropy(_Binary):
 
     _options = ("from_logits", "label_smoothing", "axis", "pos_weight", "epsilon")
 
+    # fmt: off
+    @overload
+    def __init__(
+        self: BinaryCrossentropy[float], from_logits: bool = False, label_smoothing: float = 0.0, axis: int = -1,
+        reduction: Reduced = "sum_over_batch_size", name: str = "binary_crossentropy", dtype: Any = None, *,
+        pos_weight: Any = None, epsilon: float = EPSILON,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: BinaryCrossentropy[Losses], from_logits: bool = False, label_smoothing: float = 0.0, axis: int = -1, *,
+        reduction: EachRow, name: str = "binary_crossentropy", dtype: Any = None, pos_weight: Any = None,
+        epsilon: float = EPSILON,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: BinaryCrossentropy[Losses], from_logits: bool, label_smoothing: float, axis: int, reduction: EachRow,
+        name: str = "binary_crossentropy", dtype: Any = None, *, pos_weight: Any = None, epsilon: float = EPSILON,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: BinaryCrossentropy[float | Losses], from_logits: bool = False, label_smoothing: float = 0.0,
+        axis: int = -1, reduction: str | None = "sum_over_batch_size", name: str = "binary_crossentropy",
+        dtype: Any = None, *, pos_weight: Any = None, epsilon: float = EPSILON,
+    ) -> None: ...
+    # fmt: on
     def __init__(
         self,
         from_logits: bool = False,
@@ -105,7 +131,7 @@ class BinaryCrossentropy(_Binary):
         return self._binary(y_true, y_pred, sample_weight, reduction, grad, grad_out, self.pos_weight, None)
 
 
-class BinaryFocalCrossentropy(_Binary):
+class BinaryFocalCrossentropy(_Binary[Value_co]):
     """Binary cross-entropy that counts elements less the better they are predicted.
 
     The class form of :func:`xent_native.binary_focal_crossentropy`, where the formula stands. Ranks are brought
@@ -150,6 +176,34 @@ class BinaryFocalCrossentropy(_Binary):
         "apply_class_balancing", "alpha", "gamma", "from_logits", "label_smoothing", "axis", "epsilon",
     )  # fmt: skip
 
+    # fmt: off
+    @overload
+    def __init__(
+        self: BinaryFocalCrossentropy[float], apply_class_balancing: bool = False, alpha: float = 0.25,
+        gamma: float = 2.0, from_logits: bool = False, label_smoothing: float = 0.0, axis: int = -1,
+        reduction: Reduced = "sum_over_batch_size", name: str = "binary_focal_crossentropy", dtype: Any = None, *,
+        epsilon: float = EPSILON,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: BinaryFocalCrossentropy[Losses], apply_class_balancing: bool = False, alpha: float = 0.25,
+        gamma: float = 2.0, from_logits: bool = False, label_smoothing: float = 0.0, axis: int = -1, *,
+        reduction: EachRow, name: str = "binary_focal_crossentropy", dtype: Any = None, epsilon: float = EPSILON,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: BinaryFocalCrossentropy[Losses], apply_class_balancing: bool, alpha: float, gamma: float,
+        from_logits: bool, label_smoothing: float, axis: int, reduction: EachRow,
+        name: str = "binary_focal_crossentropy", dtype: Any = None, *, epsilon: float = EPSILON,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: BinaryFocalCrossentropy[float | Losses], apply_class_balancing: bool = False, alpha: float = 0.25,
+        gamma: float = 2.0, from_logits: bool = False, label_smoothing: float = 0.0, axis: int = -1,
+        reduction: str | None = "sum_over_batch_size", name: str = "binary_focal_crossentropy", dtype: Any = None, *,
+        epsilon: float = EPSILON,
+    ) -> None: ...
+    # fmt: on
     def __init__(
         self,
         apply_class_balancing: bool = False,

@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, overload
 
 from .. import _options, _problem
+from .._typing import EachRow, Losses, Reduced, Value_co
 from ..functional import EPSILON
 from ..functional._call import cross_entropy
 from .base import Loss
@@ -13,7 +14,7 @@ from .base import Loss
 __all__ = ["CategoricalCrossentropy", "SparseCategoricalCrossentropy"]
 
 
-class CategoricalCrossentropy(Loss):
+class CategoricalCrossentropy(Loss[Value_co]):
     """Cross-entropy between dense targets, such as one-hot rows, and predictions.
 
     The class form of :func:`xent_native.categorical_crossentropy`, where the formula stands.
@@ -51,6 +52,32 @@ class CategoricalCrossentropy(Loss):
 
     _options = ("from_logits", "label_smoothing", "axis", "class_weight", "epsilon")
 
+    # fmt: off
+    @overload
+    def __init__(
+        self: CategoricalCrossentropy[float], from_logits: bool = False, label_smoothing: float = 0.0, axis: int = -1,
+        reduction: Reduced = "sum_over_batch_size", name: str = "categorical_crossentropy", dtype: Any = None, *,
+        class_weight: Any = None, epsilon: float = EPSILON,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: CategoricalCrossentropy[Losses], from_logits: bool = False, label_smoothing: float = 0.0,
+        axis: int = -1, *, reduction: EachRow, name: str = "categorical_crossentropy", dtype: Any = None,
+        class_weight: Any = None, epsilon: float = EPSILON,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: CategoricalCrossentropy[Losses], from_logits: bool, label_smoothing: float, axis: int,
+        reduction: EachRow, name: str = "categorical_crossentropy", dtype: Any = None, *, class_weight: Any = None,
+        epsilon: float = EPSILON,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: CategoricalCrossentropy[float | Losses], from_logits: bool = False, label_smoothing: float = 0.0,
+        axis: int = -1, reduction: str | None = "sum_over_batch_size", name: str = "categorical_crossentropy",
+        dtype: Any = None, *, class_weight: Any = None, epsilon: float = EPSILON,
+    ) -> None: ...
+    # fmt: on
     def __init__(
         self,
         from_logits: bool = False,
@@ -79,7 +106,7 @@ class CategoricalCrossentropy(Loss):
         )  # fmt: skip
 
 
-class SparseCategoricalCrossentropy(Loss):
+class SparseCategoricalCrossentropy(Loss[Value_co]):
     """Cross-entropy between labels that are class indices and predictions.
 
     The class form of :func:`xent_native.sparse_categorical_crossentropy`, where the formula stands.
@@ -124,6 +151,33 @@ class SparseCategoricalCrossentropy(Loss):
     _dense = False
     _options = ("from_logits", "ignore_class", "axis", "label_smoothing", "class_weight", "epsilon")
 
+    # fmt: off
+    @overload
+    def __init__(
+        self: SparseCategoricalCrossentropy[float], from_logits: bool = False, ignore_class: int | None = None,
+        reduction: Reduced = "sum_over_batch_size", axis: int = -1, name: str = "sparse_categorical_crossentropy",
+        dtype: Any = None, *, label_smoothing: float = 0.0, class_weight: Any = None, epsilon: float = EPSILON,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: SparseCategoricalCrossentropy[Losses], from_logits: bool = False, ignore_class: int | None = None, *,
+        reduction: EachRow, axis: int = -1, name: str = "sparse_categorical_crossentropy", dtype: Any = None,
+        label_smoothing: float = 0.0, class_weight: Any = None, epsilon: float = EPSILON,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: SparseCategoricalCrossentropy[Losses], from_logits: bool, ignore_class: int | None, reduction: EachRow,
+        axis: int = -1, name: str = "sparse_categorical_crossentropy", dtype: Any = None, *,
+        label_smoothing: float = 0.0, class_weight: Any = None, epsilon: float = EPSILON,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: SparseCategoricalCrossentropy[float | Losses], from_logits: bool = False,
+        ignore_class: int | None = None, reduction: str | None = "sum_over_batch_size", axis: int = -1,
+        name: str = "sparse_categorical_crossentropy", dtype: Any = None, *, label_smoothing: float = 0.0,
+        class_weight: Any = None, epsilon: float = EPSILON,
+    ) -> None: ...
+    # fmt: on
     def __init__(
         self,
         from_logits: bool = False,

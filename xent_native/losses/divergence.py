@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, overload
 
 from .. import _options
+from .._typing import EachRow, Losses, Reduced, Value_co
 from ..functional import EPSILON
 from ..functional.divergence import _kl
 from .base import Loss
@@ -13,7 +14,7 @@ from .base import Loss
 __all__ = ["KLDivergence"]
 
 
-class KLDivergence(Loss):
+class KLDivergence(Loss[Value_co]):
     """Kullback-Leibler divergence between targets and predictions, both probabilities.
 
     The class form of :func:`xent_native.kl_divergence`, where the formula stands.
@@ -45,6 +46,23 @@ class KLDivergence(Loss):
 
     _options = ("axis", "epsilon")
 
+    # fmt: off
+    @overload
+    def __init__(
+        self: KLDivergence[float], reduction: Reduced = "sum_over_batch_size", name: str = "kl_divergence",
+        dtype: Any = None, *, axis: int = -1, epsilon: float = EPSILON,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: KLDivergence[Losses], reduction: EachRow, name: str = "kl_divergence", dtype: Any = None, *,
+        axis: int = -1, epsilon: float = EPSILON,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: KLDivergence[float | Losses], reduction: str | None = "sum_over_batch_size",
+        name: str = "kl_divergence", dtype: Any = None, *, axis: int = -1, epsilon: float = EPSILON,
+    ) -> None: ...
+    # fmt: on
     def __init__(
         self,
         reduction: str | None = "sum_over_batch_size",

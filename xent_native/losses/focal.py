@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, overload
 
 from .. import _options, _problem
+from .._typing import EachRow, Losses, Reduced, Value_co
 from ..functional import EPSILON
 from ..functional.focal import _focal
 from .base import Loss
@@ -13,7 +14,7 @@ from .base import Loss
 __all__ = ["CategoricalFocalCrossentropy"]
 
 
-class CategoricalFocalCrossentropy(Loss):
+class CategoricalFocalCrossentropy(Loss[Value_co]):
     """Cross-entropy whose terms count less the surer a class is.
 
     The class form of :func:`xent_native.categorical_focal_crossentropy`, where the formula stands.
@@ -55,6 +56,35 @@ class CategoricalFocalCrossentropy(Loss):
 
     _options = ("alpha", "gamma", "from_logits", "label_smoothing", "axis", "class_weight", "epsilon")
 
+    # fmt: off
+    @overload
+    def __init__(
+        self: CategoricalFocalCrossentropy[float], alpha: Any = 0.25, gamma: float = 2.0, from_logits: bool = False,
+        label_smoothing: float = 0.0, axis: int = -1, reduction: Reduced = "sum_over_batch_size",
+        name: str = "categorical_focal_crossentropy", dtype: Any = None, *, class_weight: Any = None,
+        epsilon: float = EPSILON,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: CategoricalFocalCrossentropy[Losses], alpha: Any = 0.25, gamma: float = 2.0, from_logits: bool = False,
+        label_smoothing: float = 0.0, axis: int = -1, *, reduction: EachRow,
+        name: str = "categorical_focal_crossentropy", dtype: Any = None, class_weight: Any = None,
+        epsilon: float = EPSILON,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: CategoricalFocalCrossentropy[Losses], alpha: Any, gamma: float, from_logits: bool,
+        label_smoothing: float, axis: int, reduction: EachRow, name: str = "categorical_focal_crossentropy",
+        dtype: Any = None, *, class_weight: Any = None, epsilon: float = EPSILON,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: CategoricalFocalCrossentropy[float | Losses], alpha: Any = 0.25, gamma: float = 2.0,
+        from_logits: bool = False, label_smoothing: float = 0.0, axis: int = -1,
+        reduction: str | None = "sum_over_batch_size", name: str = "categorical_focal_crossentropy",
+        dtype: Any = None, *, class_weight: Any = None, epsilon: float = EPSILON,
+    ) -> None: ...
+    # fmt: on
     def __init__(
         self,
         alpha: Any = 0.25,

@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, overload
 
 from .. import _options, _problem
+from .._typing import EachRow, Losses, Reduced, Value_co
 from ..functional import EPSILON
 from ..functional.poly1 import _poly1
 from .base import Loss
@@ -13,7 +14,7 @@ from .base import Loss
 __all__ = ["Poly1Crossentropy"]
 
 
-class Poly1Crossentropy(Loss):
+class Poly1Crossentropy(Loss[Value_co]):
     """Cross-entropy with a term more that is linear in the probabilities.
 
     The class form of :func:`xent_native.poly1_crossentropy`, where the formula stands.
@@ -53,6 +54,32 @@ class Poly1Crossentropy(Loss):
 
     _options = ("epsilon", "from_logits", "axis", "label_smoothing", "class_weight", "clip_epsilon")
 
+    # fmt: off
+    @overload
+    def __init__(
+        self: Poly1Crossentropy[float], epsilon: float = 2.0, from_logits: bool = True, axis: int = -1,
+        reduction: Reduced = "sum_over_batch_size", name: str = "poly1_crossentropy", dtype: Any = None, *,
+        label_smoothing: float = 0.0, class_weight: Any = None, clip_epsilon: float = EPSILON,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: Poly1Crossentropy[Losses], epsilon: float = 2.0, from_logits: bool = True, axis: int = -1, *,
+        reduction: EachRow, name: str = "poly1_crossentropy", dtype: Any = None, label_smoothing: float = 0.0,
+        class_weight: Any = None, clip_epsilon: float = EPSILON,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: Poly1Crossentropy[Losses], epsilon: float, from_logits: bool, axis: int, reduction: EachRow,
+        name: str = "poly1_crossentropy", dtype: Any = None, *, label_smoothing: float = 0.0,
+        class_weight: Any = None, clip_epsilon: float = EPSILON,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: Poly1Crossentropy[float | Losses], epsilon: float = 2.0, from_logits: bool = True, axis: int = -1,
+        reduction: str | None = "sum_over_batch_size", name: str = "poly1_crossentropy", dtype: Any = None, *,
+        label_smoothing: float = 0.0, class_weight: Any = None, clip_epsilon: float = EPSILON,
+    ) -> None: ...
+    # fmt: on
     def __init__(
         self,
         epsilon: float = 2.0,

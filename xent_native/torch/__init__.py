@@ -12,19 +12,42 @@ PyTorch is imported when a tensor comes, or when a module class is asked for.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
 from .. import _copy, _core, _foreign, _problem, runtime
+from .._typing import AnyTensor, Losses
 from . import _sigmoid, _softmax
 
 if TYPE_CHECKING:
-    from ._plain import BCEWithLogitsLoss, CrossEntropyLoss
+    from ._tensors import BCEWithLogitsLoss, CrossEntropyLoss
 
 __all__ = ["BCEWithLogitsLoss", "CrossEntropyLoss", "binary_cross_entropy_with_logits", "cross_entropy"]
 
 
+# fmt: off
+@overload
+def cross_entropy(
+    input: AnyTensor, target: Any, weight: Any = None, ignore_index: int = -100, reduction: str = "mean",
+    label_smoothing: float = 0.0,
+) -> AnyTensor: ...
+@overload
+def cross_entropy(
+    input: Any, target: Any, weight: Any = None, ignore_index: int = -100, reduction: Literal["mean", "sum"] = "mean",
+    label_smoothing: float = 0.0,
+) -> np.float64: ...
+@overload
+def cross_entropy(
+    input: Any, target: Any, weight: Any = None, ignore_index: int = -100, *, reduction: Literal["none"],
+    label_smoothing: float = 0.0,
+) -> Losses: ...
+@overload
+def cross_entropy(
+    input: Any, target: Any, weight: Any = None, ignore_index: int = -100, reduction: str = "mean",
+    label_smoothing: float = 0.0,
+) -> np.float64 | Losses: ...
+# fmt: on
 def cross_entropy(
     input: Any,
     target: Any,
@@ -107,6 +130,24 @@ def cross_entropy(
     return np.float64(value) if losses is None else losses
 
 
+# fmt: off
+@overload
+def binary_cross_entropy_with_logits(
+    input: AnyTensor, target: Any, weight: Any = None, pos_weight: Any = None, reduction: str = "mean",
+) -> AnyTensor: ...
+@overload
+def binary_cross_entropy_with_logits(
+    input: Any, target: Any, weight: Any = None, pos_weight: Any = None, reduction: Literal["mean", "sum"] = "mean",
+) -> np.float64: ...
+@overload
+def binary_cross_entropy_with_logits(
+    input: Any, target: Any, weight: Any = None, pos_weight: Any = None, *, reduction: Literal["none"],
+) -> Losses: ...
+@overload
+def binary_cross_entropy_with_logits(
+    input: Any, target: Any, weight: Any = None, pos_weight: Any = None, reduction: str = "mean",
+) -> np.float64 | Losses: ...
+# fmt: on
 def binary_cross_entropy_with_logits(
     input: Any,
     target: Any,

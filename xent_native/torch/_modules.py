@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
+
+import numpy as np
 
 from .. import _options
+from .._typing import AnyTensor, Losses
 from . import _softmax, binary_cross_entropy_with_logits, cross_entropy
 
 
@@ -47,6 +50,14 @@ class CrossEntropyModule:
     """
 
     weight: Any
+
+    if TYPE_CHECKING:  # what forward returns, and so the modules' own __call__
+
+        @overload
+        def __call__(self, input: AnyTensor, target: Any) -> AnyTensor: ...
+        @overload
+        def __call__(self, input: Any, target: Any) -> np.float64 | Losses: ...
+        def __call__(self, input: Any, target: Any) -> Any: ...
 
     def __init__(
         self,
@@ -112,6 +123,14 @@ class BCEWithLogitsModule:
 
     weight: Any
     pos_weight: Any
+
+    if TYPE_CHECKING:  # what forward returns, and so the modules' own __call__
+
+        @overload
+        def __call__(self, input: AnyTensor, target: Any) -> AnyTensor: ...
+        @overload
+        def __call__(self, input: Any, target: Any) -> np.float64 | Losses: ...
+        def __call__(self, input: Any, target: Any) -> Any: ...
 
     def __init__(self, weight: Any = None, pos_weight: Any = None, reduction: str = "mean") -> None:
         super().__init__()
