@@ -9,6 +9,7 @@ import itertools
 import json
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,8 @@ import pytest
 # At the end: in front, the sources of xent_native would hide the installed package.
 sys.path.append(str(Path(__file__).parents[1]))
 
-from bench import result
-from bench.limits import calls, line, memory, memory_probe, parts, report, targets
+from bench import result, timing
+from bench.limits import calls, imports, line, memory, memory_probe, parts, report, targets
 
 ROOT = Path(__file__).parents[1]
 LINES = {  # of each part
@@ -32,6 +33,7 @@ LINES = {  # of each part
     "region": 6,
     "memory": 6,
     "small": 4,
+    "import": 1,
     "boosting": 5,
     "scoring": 3 + 1 + 2 + 2,
     "peers": 12,
@@ -136,7 +138,8 @@ def test_training_is_as_many_times_as_fast_as_pytorchs_own_loss_takes_longer(run
 
 
 @pytest.mark.parametrize(
-    ("names", "units"), [("float64", ["R", "R", "W", "W"]), ("memory", ["MB"] * 6), ("region,small", None)]
+    ("names", "units"),
+    [("float64", ["R", "R", "W", "W"]), ("memory", ["MB"] * 6), ("import", ["ms"]), ("region,small", None)],
 )
 def test_parts_can_be_chosen(names, units, tmp_path):
     path = tmp_path / "result.json"
@@ -223,6 +226,14 @@ def test_the_probe_sees_memory_that_was_freed_again():
     )
     assert done.returncode == 0, done.stderr
     assert 7 << 20 < int(done.stdout) < 10 << 20
+
+
+def test_an_import_that_fails_gives_the_reason(monkeypatch):
+    session = types.SimpleNamespace(plan=timing.Plan(repeats=2, pause=0.0), say=lambda text: None)
+    monkeypatch.setattr(imports, "PROBE", "import there_is_no_such_module")
+    (made,) = imports.imports(session)
+    assert made.figure is None
+    assert "there_is_no_such_module" in made.remark
 
 
 def test_a_probe_that_fails_gives_the_reason():

@@ -9,6 +9,8 @@
 0.0349291
 """
 
+import importlib
+
 try:
     from . import _core as _core
 except ModuleNotFoundError as error:
@@ -20,8 +22,9 @@ except ModuleNotFoundError as error:
         name=error.name,
     ) from None
 
-from . import boosting, dask, losses, report, runtime, scoring, sklearn, torch
-from .accumulate import LossAccumulator
+from typing import TYPE_CHECKING, Any
+
+from . import losses, runtime
 from .activations import log_softmax, logsumexp, sigmoid, softmax, to_categorical
 from .functional import (
     binary_crossentropy,
@@ -52,6 +55,10 @@ from .losses import (
     SparseCategoricalCrossentropy,
 )
 from .runtime import get_num_threads, isa, set_isa, set_num_threads, show_config, threads
+
+if TYPE_CHECKING:
+    from . import boosting, dask, report, scoring, sklearn, torch
+    from .accumulate import LossAccumulator
 
 __version__ = "0.1.0"
 
@@ -100,5 +107,22 @@ __all__ = [
     "to_categorical",
     "torch",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """What the losses need not, when it is first asked for: to load all of it takes longer than to load the losses."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name == "LossAccumulator":
+        from . import accumulate
+
+        found = globals()[name] = accumulate.LossAccumulator
+        return found
+    return importlib.import_module(f"{__name__}.{name}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
 
 runtime.read_environment()

@@ -19,7 +19,7 @@ class Line:
     section, what : str
         The table and the row that it stands in.
     unit : str
-        "R", "W", "times", "us", "MB" or "elements".
+        "R", "W", "times", "us", "ms", "MB" or "elements".
     target : float
     figure : float or None
         None if it could not be measured; `remark` says why.

@@ -9,6 +9,7 @@ from .bandwidth import binary, float64, focal, inputs, layouts, table
 from .boosting import boosting
 from .calls import region, small
 from .halves import halves
+from .imports import imports
 from .line import Line
 from .memory import memory
 from .peers import peers
@@ -32,6 +33,7 @@ PARTS: dict[str, Callable[[Session], Iterator[Line]]] = {
     "region": region,
     "memory": memory,
     "small": small,
+    "import": imports,
     "boosting": boosting,
     "scoring": scoring,
     "peers": peers,

@@ -9,7 +9,7 @@ from typing import Any
 from ..tables import Table
 
 HEAD = ["", "figure", "middle half", "target", "verdict", "remark"]
-UNITS = {"R": " R", "W": " W", "times": "", "us": " us", "MB": " MB"}
+UNITS = {"R": " R", "W": " W", "times": "", "us": " us", "ms": " ms", "MB": " MB"}
 
 
 def tables(lines: Sequence[dict[str, Any]]) -> list[Table]:

@@ -45,6 +45,8 @@ SMALL_SHAPE = (32, 10)
 SMALL_FUNCTION, SMALL_CLASS, SMALL_GRADIENT = 2.5, 4.0, 4.0  # microseconds of a call
 SMALL_PEERS = 3.0  # times as fast as the fastest peer
 
+IMPORT = 60.0  # milliseconds, beside those of NumPy
+
 # Where the code opens a parallel region, of the size from which that pays: not below it, and not far above.
 REGION_LEAST, REGION_MOST = 1.0, 4.0
 
