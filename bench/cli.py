@@ -4,17 +4,18 @@
 from __future__ import annotations
 
 import argparse
+import math
 import shlex
 import sys
 from collections.abc import Sequence
 
-from . import UsageError, cases, documents, options, report, result, runs
+from . import UsageError, cases, compare, documents, options, report, result, runs
 from .limits.parts import PARTS
 from .peers import PEERS, Peer, Settings
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the benchmark; the exit status is 0 unless --check-docs fails, or xent_native has no figure."""
+    """Run the benchmark; the exit status is 0 unless xent_native has no figure, or a check or a comparison fails."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     try:
         return _run(options.parse(arguments), shlex.join(["python", "-m", "bench", *arguments]))
@@ -29,6 +30,8 @@ def _run(chosen: argparse.Namespace, command: str) -> int:
     if chosen.show:
         print(report.render(result.read(chosen.show), chosen.markdown, chosen.details))
         return 0
+    if chosen.compare:
+        return _compare(chosen)
     if chosen.update_docs is not None:
         documents.update(chosen.documents, chosen.update_docs or documents.RESULTS)
         return 0
@@ -40,6 +43,15 @@ def _run(chosen: argparse.Namespace, command: str) -> int:
         result.write(measured, chosen.json)
     print(report.render(measured, chosen.markdown, chosen.details))
     return 0 if result.ours_has_figures(measured) else 1
+
+
+def _compare(chosen: argparse.Namespace) -> int:
+    if not 0 <= chosen.least < math.inf:
+        raise UsageError(f"--least must be a percentage of at least 0; got {chosen.least}")
+    old, new = (result.read(path) for path in chosen.compare)
+    found = compare.compare(old, new, chosen.least / 100, chosen.anyway)
+    print(compare.render(found, chosen.details, chosen.markdown))
+    return 1 if found.of("slower") else 0
 
 
 def _check_docs(chosen: argparse.Namespace) -> int:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from . import cases, documents
+from . import cases, compare, documents
 from .limits.parts import PARTS
 from .peers import PEERS
 
@@ -35,6 +35,7 @@ examples:
   python -m bench --small                                microseconds of a call on a small batch
   python -m bench --crossover                            from which size on a second thread pays
   python -m bench --show FILE.json --details --markdown  print a result again
+  python -m bench --compare OLD.json NEW.json            what got slower, beyond the noise
   python -m bench --list                                 operations, competitors, parts of --limits
 
 How to read it: R is the bandwidth of reading, W that of a copy with streaming stores (bytes read + written),
@@ -50,6 +51,7 @@ def parser() -> argparse.ArgumentParser:
     _add_modes(p)
     _add_cases(p)
     _add_method(p)
+    _add_comparison(p)
     _add_output(p)
     return p
 
@@ -61,6 +63,10 @@ def _add_modes(p: argparse.ArgumentParser) -> None:
     modes.add_argument("--crossover", action="store_true", help="find from which size on several threads pay")
     modes.add_argument("--list", action="store_true", help="list operations and competitors")
     modes.add_argument("--show", type=Path, metavar="FILE", help="print the tables of a result")
+    modes.add_argument(
+        "--compare", nargs=2, type=Path, metavar=("OLD", "NEW"),
+        help="say what got slower or faster from one result to another; exit with 1 if anything got slower",
+    )  # fmt: skip
     modes.add_argument(
         "--update-docs", nargs="*", type=Path, metavar="FILE",
         help="write the tables of results into README.md and docs/performance.md (default: the committed ones)",
@@ -133,6 +139,19 @@ def _add_method(p: argparse.ArgumentParser) -> None:
     )
     how.add_argument(
         "--quick", action="store_true", help="small arrays, 3 repeats: for tests; the figures mean nothing"
+    )
+
+
+def _add_comparison(p: argparse.ArgumentParser) -> None:
+    how = p.add_argument_group("how to compare")
+    how.add_argument(
+        "--least", type=float, default=compare.LEAST * 100, metavar="PERCENT",
+        help=f"a change that is less is noise (default: {compare.LEAST:.0%})".replace("%", "%%"),
+    )  # fmt: skip
+    how.add_argument(
+        "--anyway",
+        action="store_true",
+        help="compare results of other machines, settings or a busy machine, too",
     )
 
 

@@ -28,6 +28,8 @@ class Line:
     spread : (float, float) or None
         First and third quartile of the samples behind `figure`.
     remark : str
+    samples : tuple of float
+        What `figure` is the median of, where no contest keeps it.
     """
 
     section: str
@@ -38,6 +40,7 @@ class Line:
     at_least: bool = True
     spread: tuple[float, float] | None = None
     remark: str = ""
+    samples: tuple[float, ...] = ()
 
     @property
     def verdict(self) -> str:
@@ -66,4 +69,4 @@ def line_of(
     if not samples:
         return Line(section, what, unit, target, None, at_least, None, remark or "not measured")
     first, median, third = quartiles(samples)
-    return Line(section, what, unit, target, median, at_least, (first, third), remark)
+    return Line(section, what, unit, target, median, at_least, (first, third), remark, tuple(samples))

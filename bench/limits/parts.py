@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 from .bandwidth import binary, float64, focal, inputs, layouts, table
 from .boosting import boosting
@@ -45,6 +46,13 @@ PARTS: dict[str, Callable[[Session], Iterator[Line]]] = {
 
 def measure(session: Session, names: Sequence[str]) -> list[Line]:
     """The lines of the parts of these names; rows of one table stand together."""
-    lines = [line for name in PARTS if name in names for line in PARTS[name](session)]
+    lines = [line for name in PARTS if name in names for line in _part(session, name)]
     sections = list(dict.fromkeys(line.section for line in lines))
     return sorted(lines, key=lambda line: sections.index(line.section))
+
+
+def _part(session: Session, name: str) -> list[Line]:
+    """The lines of one part, with samples unless those are in its contests."""
+    before = len(session.contests)
+    lines = list(PARTS[name](session))
+    return lines if len(session.contests) == before else [replace(line, samples=()) for line in lines]
