@@ -25,6 +25,7 @@ LAYERS = {
     "_copy": 0,
     "_core": 0,
     "_foreign": 0,
+    "_hints": 0,
     "_typing": 0,
     "_options": 1,
     "_problem": 2,

@@ -18,7 +18,8 @@ import xent_native as xn
 FUNCTIONS = ["_binary", "_call", "binary", "categorical", "divergence", "focal", "poly1", "sparse"]
 CLASSES = ["_names", "base", "binary", "categorical", "divergence", "focal", "poly1"]
 LOADED = {
-    "_copy", "_core", "_foreign", "_options", "_problem", "_typing", "activations", "functional", "losses", "runtime",
+    "_copy", "_core", "_foreign", "_hints", "_options", "_problem", "_typing",
+    "activations", "functional", "losses", "runtime",
     *(f"functional.{name}" for name in FUNCTIONS), *(f"losses.{name}" for name in CLASSES),
 }  # fmt: skip
 LATER = ["LossAccumulator", "boosting", "dask", "report", "scoring", "sklearn", "torch"]
@@ -75,3 +76,10 @@ def test_an_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match=r"module 'xent_native' has no attribute 'crossentropy'"):
         xn.crossentropy  # noqa: B018
     assert not hasattr(xn, "_summary_of_nothing")
+
+
+@pytest.mark.parametrize(("name", "home"), sorted(xn._ELSEWHERE.items()))
+def test_a_name_that_is_elsewhere_is_shown_the_way(name, home):
+    with pytest.raises(AttributeError, match=f"no attribute '{name}': it is in xent_native.{home}$"):
+        getattr(xn, name)
+    assert name in getattr(xn, home).__all__

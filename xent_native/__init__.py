@@ -9,8 +9,6 @@
 0.0349291
 """
 
-import importlib
-
 try:
     from . import _core as _core
 except ModuleNotFoundError as error:
@@ -108,17 +106,44 @@ __all__ = [
     "torch",
 ]
 
+# What users of other libraries may look for here.
+_ELSEWHERE = {
+    "BCEWithLogitsLoss": "torch",
+    "CrossEntropyLoss": "torch",
+    "SoftmaxRegression": "sklearn",
+    "binary_cross_entropy_with_logits": "torch",
+    "cross_entropy": "torch",
+    "log_loss": "sklearn",
+    "patch_sklearn": "sklearn",
+    "score": "scoring",
+    "write_html": "report",
+}
+
 
 def __getattr__(name: str) -> Any:
     """What the losses need not, when it is first asked for: to load all of it takes longer than to load the losses."""
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    # Not `from . import`, which would ask here for the name.
     if name == "LossAccumulator":
-        from . import accumulate
+        from .accumulate import LossAccumulator as _LossAccumulator
 
-        found = globals()[name] = accumulate.LossAccumulator
-        return found
-    return importlib.import_module(f"{__name__}.{name}")
+        globals()[name] = _LossAccumulator
+    elif name == "boosting":
+        import xent_native.boosting
+    elif name == "dask":
+        import xent_native.dask
+    elif name == "report":
+        import xent_native.report
+    elif name == "scoring":
+        import xent_native.scoring
+    elif name == "sklearn":
+        import xent_native.sklearn
+    elif name == "torch":
+        import xent_native.torch  # noqa: F401  (sets the name, as those above do)
+    else:
+        home = _ELSEWHERE.get(name)
+        hint = f": it is in {__name__}.{home}" if home else ""
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}{hint}")
+    return globals()[name]
 
 
 def __dir__() -> list[str]:

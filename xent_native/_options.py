@@ -125,7 +125,9 @@ def label_number(value: Any) -> int | None:
     try:
         return integer(value)
     except (TypeError, OverflowError):
-        raise ValueError(f"ignore_class must be an integer or None; got {shown(value)}") from None
+        is_reduction = type(value) is str and value in REDUCTIONS
+        hint = f": a reduction is given by its name, reduction={value!r}" if is_reduction else ""
+        raise ValueError(f"ignore_class must be an integer or None; got {shown(value)}{hint}") from None
 
 
 def ignored_class(value: Any, label_dtype: np.dtype) -> int | None:

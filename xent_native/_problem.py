@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from . import _core, _foreign, _options
+from . import _core, _foreign, _hints, _options
 from ._copy import contiguous, converted, fill
 from ._core import FLOATS, INTEGERS
 
@@ -24,7 +24,8 @@ def as_array(name: str, value: Any) -> np.ndarray:
     array = value if type(value) is np.ndarray else _foreign.as_ndarray(name, value)
     known = array.dtype.kind in "fiub" and array.dtype.fields is None  # integers may have named parts
     if not known and not _core.is_bfloat16(array.dtype):
-        raise TypeError(f"{name} must hold real numbers; got dtype {array.dtype}")
+        hint = _hints.of_names(name, array)
+        raise TypeError(f"{name} must hold real numbers; got dtype {array.dtype}{hint}")
     return array
 
 
@@ -94,7 +95,11 @@ def integers(name: str, value: Any) -> np.ndarray:
 
 def labels(value: Any, x: np.ndarray, axis: int) -> np.ndarray:
     """Class indices of any integer dtype, one per row of `x`."""
-    array = integers("y_true", value)
+    given = as_array("y_true", value)
+    try:
+        array = integers("y_true", given if given.size else value)
+    except TypeError as error:
+        raise TypeError(f"{error}{_hints.of_labels(given, x, axis)}") from None
     rows = row_shape(x, axis)
     if array.shape != rows:
         if array.ndim == x.ndim and array.shape[axis] == 1 and row_shape(array, axis) == rows:
@@ -102,6 +107,7 @@ def labels(value: Any, x: np.ndarray, axis: int) -> np.ndarray:
         else:
             raise ValueError(
                 f"y_true must have shape {rows}, that of y_pred {x.shape} without axis {axis}; got {array.shape}"
+                f"{_hints.of_labels(array, x, axis)}"
             )
     return contiguous(array, array.dtype)
 
@@ -110,7 +116,8 @@ def targets(value: Any, x: np.ndarray, axis: int) -> np.ndarray:
     """Dense targets of the shape of `x`, in its dtype or, where a half type cannot hold them, in float32."""
     array = as_array("y_true", value)
     if array.shape != x.shape:
-        raise ValueError(f"y_true must have the shape of y_pred, {x.shape}; got {array.shape}")
+        hint = _hints.of_targets(array, x, axis)
+        raise ValueError(f"y_true must have the shape of y_pred, {x.shape}; got {array.shape}{hint}")
     if array.dtype == x.dtype:
         return passable(array, axis)
     target = converted(array, x.dtype)
@@ -436,4 +443,5 @@ def label_error(
     allowed = f"[0, {x.shape[axis]})"
     if ignored is not None:
         allowed += f" or equal {option}={_options.shown(ignored)}"
-    return IndexError(f"{name} must lie in {allowed}; got {label} at {place(index)}")
+    hint = _hints.of_range(int(label), x.shape[axis], ignored, option)
+    return IndexError(f"{name} must lie in {allowed}; got {label} at {place(index)}{hint}")
