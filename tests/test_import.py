@@ -7,8 +7,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -70,6 +72,22 @@ def test_any_way_to_import_it_gives_the_same():
     code = f"{froms}; import xent_native; star = {{}}; exec('from xent_native import *', star)"
     same = f"[name for name in {LATER} if globals()[name] is getattr(xent_native, name) is star[name]]"
     assert answer(f"{code}; print(json.dumps({same}))") == LATER
+
+
+def test_the_source_folder_says_what_it_is(tmp_path):
+    """Python started in a clone finds the sources first, whatever is installed."""
+    package = Path(xn.__file__).parent
+    shutil.copytree(package, tmp_path / "xent_native", ignore=shutil.ignore_patterns("*.so", "__pycache__"))
+    code = (
+        "import sys; sys.meta_path[:] = [f for f in sys.meta_path if isinstance(f, type)]; import xent_native"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("ModuleNotFoundError: No module named 'xent_native._core'")
+    assert "holds the sources, without the compiled module. If the package is installed" in last
+    assert last.endswith("start Python in another folder; else install it: pip install -e .")
 
 
 def test_an_unknown_name_is_an_attribute_error():

@@ -11,13 +11,13 @@
 
 try:
     from . import _core as _core
-except ModuleNotFoundError as error:
-    if error.name != f"{__name__}._core":
+except ImportError as error:
+    if error.name != __name__:  # something that the compiled module needs
         raise
     raise ModuleNotFoundError(
-        f"{error}: this is the source folder, which has no compiled module. "
-        "Install it first (pip install -e .), or leave this folder.",
-        name=error.name,
+        f"No module named '{__name__}._core': {__path__[0]} holds the sources, without the compiled module. "
+        "If the package is installed, start Python in another folder; else install it: pip install -e .",
+        name=f"{__name__}._core",
     ) from None
 
 from typing import TYPE_CHECKING, Any
