@@ -331,7 +331,7 @@ RECORDS = {
         f"fuzz-{target}": f"libFuzzer, {target}"
         for target in (
             *("softmax", "prob", "shaped", "shaped_prob", "binary"),
-            *("long_rows", "labels", "arguments", "interface"),
+            *("long_rows", "labels", "arguments", "interface", "score", "books"),
         )
     },
     "properties": "hypothesis, Python interface",

@@ -1,9 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What scoring says of a row, by its formulas in long double, with bounds of the errors.
- *
- * With h half an ulp of the compute type, e = exp(x - m) errs by h (|x - m| + 8) of itself: by the rounded difference
- * and by exp; p / m by 4 h. Lanes of the type add up to 64 terms, which costs 64 h of the sum. Confidence and Brier
- * score follow in float64. What is below the normal numbers is lost: `tiny` of each class. */
+/* Random tiles for the score kernels: every instruction set, against the truth and bit for bit. */
 #include "scores.h"
 
 #include <inttypes.h>
@@ -12,6 +8,7 @@
 #include <string.h>
 
 #include "field.h"
+#include "score_truth.h"
 #include "truth.h"
 
 enum { CONFIDENCE, BRIER, BEST, RANK, SCORES };
@@ -24,12 +21,6 @@ typedef struct {
     xn_scores scores;
     field input, label, weight, loss, out[SCORES];
 } score_case;
-
-typedef struct {
-    long double confidence, brier, of_confidence, of_brier;
-    int64_t best, rank;
-    int is_told, has_nan, is_negative;
-} score_truth;
 
 static xn_plane draw_input(rng *r, score_case *s) {
     const int64_t gap = rng_int(r, 0, 9);
@@ -79,75 +70,19 @@ static void draw(score_case *s, rng *r) {
     s->tile.loss = draw_line(r, &s->loss, sizeof(double), s->rows);
 }
 
-static double element(const score_case *s, int64_t row, int64_t cls) {
-    return field_get(&s->input, s->dtype, row, cls, 0);
-}
-
-/* What needs comparisons alone, and the maximum. */
-static score_truth order_of(const score_case *s, int64_t row, int64_t label, double *max) {
-    score_truth t = {.best = -1};
-    const double own = element(s, row, label);
-    *max = -INFINITY;
-    for (int64_t c = 0; c < s->classes; c++) {
-        const double x = element(s, row, c);
-        t.has_nan |= isnan(x);
-        t.is_negative |= s->is_prob && x < 0;
-        if (x > *max || t.best < 0) *max = x, t.best = c;
-        t.rank += x > own || (x == own && c < label);
-    }
-    return t;
-}
-
-static score_truth truth_of(const score_case *s, int64_t row, int64_t label) {
-    double max;
-    score_truth t = order_of(s, row, label, &max);
-    const int is_double = s->dtype == XN_FLOAT64 || s->dtype == XN_FLOAT64_TO_FLOAT32;
-    const long double h = is_double ? 0x1p-53L : 0x1p-24L, tiny = is_double ? 0x1p-1000L : 0x1p-120L;
-    const double normal = is_double ? 0x1p-1020 : 0x1p-124, most = is_double ? 0x1p1020 : 0x1p124;
-    if (t.has_nan || t.is_negative || !isfinite(max) || (s->is_prob && !(max > normal && max < most))) return t;
-    t.is_told = 1;
-    long double sum = 0, others = 0, squares = 0, of_sum = 0, of_squares = 0, off = 0;
-    for (int64_t c = 0; c < s->classes; c++) {
-        const long double x = element(s, row, c), distance = (long double)max - x;
-        const long double e = s->is_prob ? x / (long double)max : distance > 11000 ? 0 : expl(-distance);
-        const long double error = h * (s->is_prob ? 4 : distance > 11000 ? 0 : distance + 8) + 64 * h;
-        sum += e;
-        of_sum += x < (long double)max ? error * e + tiny : 0;
-        of_squares += x < (long double)max ? (2 * error + 64 * h) * e * e + tiny : 0;
-        if (c == label) continue;
-        off += e;
-        others += e;
-        squares += e * e;
-    }
-    (void)others;
-    /* What is said of the label is taken off the sums of all: it errs as they do. */
-    const long double wrong = off / sum, grain = 16 * 0x1p-53L;
-    t.confidence = 1 / sum;
-    t.of_confidence = (of_sum / sum + grain) / sum;
-    t.brier = wrong * wrong + squares / (sum * sum);
-    t.of_brier = 2 * wrong * (2 * of_sum / sum + grain * (1 + wrong)) + (2 * of_sum / sum) * (2 * of_sum / sum) +
-                 2 * of_squares / (sum * sum) + t.brier * (2 * of_sum / sum + 2 * grain) + grain * grain;
-    const double own = element(s, row, label);
-    if (own < max) t.of_brier += grain; /* sums without the label are differences, in float64, beside a 1 */
-    return t;
-}
-
 static void check_row(const score_case *s, const char *isa, int64_t row, const double *confidence, const double *brier,
                       const int32_t *best, const int32_t *rank) {
-    const int64_t label = s->tile.label[row];
-    const score_truth t = truth_of(s, row, label);
+    double *x = resized(NULL, s->classes, sizeof *x);
+    for (int64_t c = 0; c < s->classes; c++) x[c] = field_get(&s->input, s->dtype, row, c, 0);
+    const score_truth t = truth_of_scores(x, s->classes, s->tile.label[row], s->dtype, s->is_prob);
+    free(x);
     if (t.has_nan) return;
     if (t.is_negative != (rank[row] == XN_NEGATIVE))
         fail("%s: row %" PRId64 ": rank %d, negative %d", isa, row, rank[row], t.is_negative);
     if (best[row] != t.best) fail("%s: row %" PRId64 ": best %d, not %" PRId64, isa, row, best[row], t.best);
     if (!t.is_negative && rank[row] != t.rank)
         fail("%s: row %" PRId64 ": rank %d, not %" PRId64, isa, row, rank[row], t.rank);
-    if (!t.is_told || !is_long_double_whole()) return;
-    if (!(fabsl((long double)confidence[row] - t.confidence) <= t.of_confidence))
-        fail("%s: row %" PRId64 ": confidence %.17g, not %.20Lg; bound %.3Lg", isa, row, confidence[row], t.confidence,
-             t.of_confidence);
-    if (!(fabsl((long double)brier[row] - t.brier) <= t.of_brier))
-        fail("%s: row %" PRId64 ": Brier %.17g, not %.20Lg; bound %.3Lg", isa, row, brier[row], t.brier, t.of_brier);
+    (void)check_score_figures(&t, isa, row, confidence[row], brier[row]);
 }
 
 /* The outputs of one ISA: [SCORES][rows] as doubles. */

@@ -14,6 +14,8 @@ void fuzz_long_rows(rng *r);
 void fuzz_labels(rng *r);
 void fuzz_arguments(rng *r);
 void fuzz_interface(rng *r);
+void fuzz_score(rng *r);
+void fuzz_books(rng *r);
 
 typedef struct {
     const char *name;
@@ -24,5 +26,10 @@ extern const fuzz_target fuzz_targets[]; /* a NULL name ends the list */
 
 /* What the targets that compare results have compared, and how much of that the truth tells anything about. */
 void fuzz_counts(int64_t *checked, int64_t *told);
+
+/* Its parts: values, and rows. */
+void fuzz_problem_counts(int64_t *checked, int64_t *told);
+void fuzz_score_counts(int64_t *checked, int64_t *told);
+void fuzz_book_counts(int64_t *checked, int64_t *told);
 
 #endif

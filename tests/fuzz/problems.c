@@ -93,7 +93,7 @@ void fuzz_labels(rng *r) {
     }
 }
 
-void fuzz_counts(int64_t *checked, int64_t *told) {
+void fuzz_problem_counts(int64_t *checked, int64_t *told) {
     *checked = q.checked;
     *told = q.told;
 }

@@ -365,4 +365,25 @@ PLANTS = (
         "FAIL: ",
         (LABELS, "case XN_UINT16: DO(uint16_t)", "case XN_UINT16: DO(int16_t)"),
     ),
+    plant(
+        "a negative probability beside NaN that is not told",
+        FUZZER,
+        "xent_fuzz_score",
+        "FAIL: row .*: rank -1, not -2",
+        ("src/core/score.c", " && scores.rank[i] != XN_NEGATIVE", ""),
+    ),
+    plant(
+        "a book that takes weights of 0",
+        FUZZER,
+        "xent_fuzz_books",
+        "FAIL: what makes no sense is entered",
+        ("src/core/tally.c", "!(e->weight[i] > 0 &&", "!(e->weight[i] >= 0 &&"),
+    ),
+    plant(
+        "subnormal numbers taken for normal ones in exact sums",
+        FUZZER,
+        "xent_fuzz_books",
+        "FAIL: not what was entered",
+        ("src/core/tally.c", "exponent ? fraction | (uint64_t)1 << 52 : fraction", "fraction | (uint64_t)1 << 52"),
+    ),
 )
