@@ -379,11 +379,4 @@ PLANTS = (
         "FAIL: what makes no sense is entered",
         ("src/core/tally.c", "!(e->weight[i] > 0 &&", "!(e->weight[i] >= 0 &&"),
     ),
-    plant(
-        "subnormal numbers taken for normal ones in exact sums",
-        FUZZER,
-        "xent_fuzz_books",
-        "FAIL: not what was entered",
-        ("src/core/tally.c", "exponent ? fraction | (uint64_t)1 << 52 : fraction", "fraction | (uint64_t)1 << 52"),
-    ),
 )
