@@ -111,3 +111,20 @@ def test_groups_that_json_cannot_hold():
     with pytest.raises(TypeError, match="groups must hold integers"):
         one.update(Y[:1], X[:1], groups=[10**5000])
     assert one == LossAccumulator()
+
+
+@pytest.mark.parametrize(
+    ("labels", "options"),
+    [
+        (np.array(["a", "b", "d"])[Y], {"classes": ["a", "b", "c"]}),
+        (Y, {"bins": np.float64(1.5)}),
+        (Y, {"on_error": np.str_("never")}),
+        (Y, {"ignore_class": np.float32(0.5)}),
+        (Y, {"weights": np.float32(X[:, 0] - 2)}),
+        (Y - np.int8(1), {}),
+    ],
+)
+def test_errors_show_values_without_their_numpy_type(labels, options):
+    with pytest.raises((TypeError, ValueError)) as caught:
+        scoring.score(X, labels, **options)
+    assert "np." not in str(caught.value)

@@ -20,7 +20,7 @@ from profiles import examples
 from tables import NAMES, ROLES, Data, figures, write
 
 from xent_native import scoring
-from xent_native.scoring import _ipc
+from xent_native.scoring import _csv, _ipc
 
 pa = pytest.importorskip("pyarrow")
 
@@ -296,6 +296,22 @@ def test_csv_reads_numbers_as_python_does(tmp_path):
         assert (result.rows, result.nan_rows, result.skipped) == (2 + (not skipped), not skipped, skipped)
 
 
+@pytest.mark.parametrize("chunk", [None, 1])
+def test_csv_group_that_is_text_among_integers(tmp_path, monkeypatch, chunk):
+    """The row stops the run, or is left out and counted: it is in no group, nor in the one of those without a value."""
+    monkeypatch.setattr(_csv, "_BLOCK", 40)  # the first has two rows, which decide what the column holds
+    path = tmp_path / "t.csv"
+    groups = ["1", "north", "", " 2", str(2**63 - 1), str(2**63), "1.5", "1"]
+    path.write_text("p0,p1,y,g\n" + "".join(f"0.25,0.75,1,{group}\n" for group in ["7", *groups]))
+    roles = {"columns": "p*", "label_column": "y", "group_by": "g"}
+    result = scoring.score(path, on_error="skip", chunk_rows=chunk, **roles)
+    assert (result.rows, result.skipped) == (6, 3)
+    assert {key: one.rows for key, one in result.groups.items()} == {7: 1, 1: 2, None: 1, 2: 1, 2**63 - 1: 1}
+    path.write_text("p0,p1,y,g\n0.25,0.75,1,7\n0.25,0.75,1,7\n0.25,0.75,1,north\n")
+    with pytest.raises(scoring.DataError, match=r"t\.csv: row 2: column 3: .*north"):
+        scoring.score(path, **roles)
+
+
 def test_csv_columns_must_be_said_where_they_could_be_others(tmp_path):
     path = tmp_path / "t.csv"
     path.write_text("id,p0,p1,y\n1,0.5,0.5,1\n")
@@ -471,7 +487,7 @@ def test_large_arrow_file_that_shrinks_while_it_is_read(tmp_path):
 import os, sys
 import pyarrow as pa
 from xent_native import scoring
-from xent_native.scoring import _ipc
+from xent_native.scoring import _csv, _ipc
 _ipc._LARGE = 0
 try:
     scoring.score(sys.argv[1], columns="p", label_column="y", chunk_rows=1000,

@@ -22,7 +22,9 @@ _MOST_SHOWN = 200  # characters of a value in an error
 def shown(value: Any) -> str:
     """A value as errors show it."""
     try:
-        text = repr(value)
+        if isinstance(value, np.str_ | np.bytes_):
+            value = value.item()
+        text = str(value) if isinstance(value, np.generic) else repr(value)  # 1.5, not np.float64(1.5)
     except Exception:  # such as of an int with more digits than Python writes
         return f"an object of type {type(value).__name__}"
     return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}..."

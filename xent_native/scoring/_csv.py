@@ -9,8 +9,12 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
+
+from .. import _options
 from .._data_errors import DataError
 from ._arrow import Selection, is_text, needed, reading, select
+from ._streams import Fault, Names
 from ._tables import Lost, Part, Table
 
 __all__ = ["CsvTable"]
@@ -19,6 +23,7 @@ _BLOCK = 1 << 20  # bytes that are parsed at a time; a line must fit
 _NULLS = ["", "null", "NULL", "NA", "N/A", "#N/A"]  # NaN is a number here
 _NUMBER = r"^\s*[+-]?((\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?|inf|Inf|nan|NaN|infinity)\s*$"
 _INTEGER = r"^\s*[+-]?\d{1,18}\s*$"
+_WHOLE = re.compile(r"\s*[+-]?[0-9]{1,99}\s*")
 
 
 class CsvTable(Table):
@@ -99,10 +104,31 @@ class CsvTable(Table):
         arrays = []
         for column in selection.columns:
             array, kind = part.batch.column(column), self.schema.field(column).type
-            if not is_text(kind):
+            if not is_text(kind) and column != selection.groups:
                 array = _parsed(array, kind, _NUMBER if str(kind) == "double" else _INTEGER)
             arrays.append(array)
         return Part(part.first, needed(self.name).RecordBatch.from_arrays(arrays, names=selection.columns))
+
+    def convert(
+        self, batch: Any, selection: Selection, names: Names | None, classes: int
+    ) -> tuple[dict[str, np.ndarray], tuple[Fault, ...]]:
+        """Columns of a part by role; a group that is text among integers is a fault of its row, and no null."""
+        columns, faults = super().convert(batch, selection, names, classes)
+        group = selection.groups
+        if not self.skip or not group or is_text(self.schema.field(group).type):
+            return columns, faults
+        texts = columns["groups"]
+        values = {text: _integer(text) for text in set(texts.tolist())}
+        wrong = np.array([values[text] is None and text not in (None, *_NULLS) for text in texts], bool)
+        columns["groups"] = np.array([values[text] for text in texts], object)
+        if not wrong.any():
+            return columns, faults
+        fault = Fault(
+            np.flatnonzero(wrong),
+            lambda row: f"column {group!r} holds {_options.shown(texts[row])}, which is no integer",
+            "groups",
+        )
+        return columns, (*faults, fault)
 
     def _reader(
         self, path: str, types: dict[str, Any], columns: list[str] | None, bad: list[tuple[int, str]]
@@ -160,6 +186,14 @@ def _parsed(array: Any, kind: Any, pattern: str) -> Any:
     good = compute.fill_null(compute.match_substring_regex(array, pattern), False)
     text = compute.utf8_trim_whitespace(compute.if_else(good, array, None))
     return text.cast(kind)
+
+
+def _integer(text: str | None) -> int | None:
+    """The integer of 64 bits that a text says, or None."""
+    if text is None or not _WHOLE.fullmatch(text):
+        return None
+    value = int(text)
+    return value if -(2**63) <= value < 2**63 else None
 
 
 def _between(path: str, batch: Any, first: int, bad: list[tuple[int, str]]) -> Iterator[Part | Lost]:

@@ -130,6 +130,12 @@ class Table(ABC):
         check_types(self.name, self.schema, selection)
         return selection
 
+    def convert(
+        self, batch: Any, selection: Selection, names: Names | None, classes: int
+    ) -> tuple[dict[str, np.ndarray], tuple[Fault, ...]]:
+        """Columns of a part by role, and the rows that have no value, as :func:`convert` finds them."""
+        return convert(batch, selection, names, classes)
+
     def classes(self, selection: Selection) -> int:
         """How many classes the predictions have; of lists of any length, those of the first row."""
         if len(selection.predictions) != 1:
@@ -196,7 +202,7 @@ class TableStream:
         self._rest = (path, Part(first + most, batch.slice(most))) if more else None
         batch = batch.slice(0, most)
         with reading(path):
-            columns, faults = convert(batch, self._selection, self._names, self._classes)
+            columns, faults = self._table.convert(batch, self._selection, self._names, self._classes)
         return Block(path, first, batch.num_rows, columns, faults)
 
     def _load(self, path: str, part: Whole) -> tuple[dict[str, np.ndarray], tuple[Fault, ...]]:
