@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The figures of a Score against a slow reference, scikit-learn and torchmetrics, and on the edges of bins."""
+"""The figures of a Score against a slow reference, scikit-learn, torchmetrics and netcal, and on the edges of bins."""
 
 from __future__ import annotations
 
@@ -146,6 +146,32 @@ def test_torchmetrics(rng, sharp):
         theirs.update(torch.tensor(p), torch.tensor(y))
         # It keeps confidences in float32 and sums in that: rounding errors of 2000 rows.
         assert_allclose(ours, float(theirs.compute()), atol=2000 * 2.0**-24)
+
+
+@pytest.mark.parametrize("sharp", [0.3, 1.0, 5.0])
+def test_netcal(rng, sharp):
+    """Its ACE is the mean of the errors of bins with rows, however many these have."""
+    theirs = pytest.importorskip("netcal.metrics")
+    y, p, _ = batch(rng, 2000, 7, sharp=sharp)
+    score = score_of(y, p, classwise=True)
+    found = score.calibration
+    assert_allclose(found.expected_error, theirs.ECE(15).measure(p, y), **CLOSE)
+    assert_allclose(found.maximum_error, theirs.MCE(15).measure(p, y), **CLOSE)
+    gaps = [abs(one.accuracy - one.confidence) for one in found.equal_width if one.rows]
+    assert_allclose(np.mean(gaps), theirs.ACE(15).measure(p, y), **CLOSE)
+    classes = [theirs.ECE(15).measure(p[:, k], (y == k).astype(int)) for k in range(7)]
+    assert_allclose([one.calibration_error for one in score.per_class], classes, **CLOSE)
+    assert_allclose(found.classwise_error, np.mean(classes), **CLOSE)
+
+
+def test_netcal_with_bins_of_equal_mass(rng):
+    """On rows that both cut alike: 15 confidences, each of as many rows. netcal cuts at quantiles, not on a grid."""
+    theirs = pytest.importorskip("netcal.metrics")
+    confidence = rng.permutation(np.repeat(np.linspace(0.52, 0.98, 15), 200))
+    p = np.stack([confidence, 1 - confidence], axis=1)
+    y = (rng.random(len(p)) > 0.75).astype(int)
+    found = score_of(y, p).calibration
+    assert_allclose(found.equal_mass_error, theirs.ECE(15, equal_intervals=False).measure(p, y), **CLOSE)
 
 
 def test_standard_error_where_it_ends(rng):
