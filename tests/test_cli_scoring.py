@@ -277,3 +277,39 @@ def test_a_real_terminal_gets_its_line(tmp_path):
     assert "rows/s" in shown
     assert "100% of 1,797 rows" in shown
     assert "rows/s" not in done.stdout
+
+
+def test_data_does_not_reach_the_terminal_as_it_is(tmp_path, output):
+    """Escape sequences and ends of lines, in values of groups and in what pyarrow says of a file."""
+    pytest.importorskip("pyarrow")
+    path = tmp_path / "t.csv"
+    path.write_text('p0,p1,y,g\n0.5,0.5,1,\x1b[31mred\n0.5,0.5,0,"two\nlines"\n')
+    arguments = ("score", path, "--columns", "p*", "--label-column", "y", "--group-by", "g")
+    code, out, err = output(*arguments)
+    assert (code, err) == (0, "")
+    assert "\\x1b[31mred" in out
+    assert "two\\nlines" in out
+    path.write_text("p0,p1,y,g\n0.5,\x1b[31mred,1,1\n")
+    code, out, err = output(*arguments)
+    assert (code, out) == (1, "")
+    assert "\\x1b[31mred" in err
+    assert "\x1b" not in err
+
+
+def test_errors_are_short(tmp_path, output):
+    pytest.importorskip("pyarrow")
+    path = tmp_path / "t.csv"
+    for line in ("0.5,0.5," + "1" * 10_000, "x" * 10_000):
+        path.write_text(f"p0,p1,y\n{line}\n")
+        code, _, err = output("score", path, "--columns", "p*", "--label-column", "y")
+        assert code == 1
+        assert "row 0" in err
+        assert len(err) < 1000
+
+
+def test_limit_of_a_loss_that_is_no_number(tmp_path, output):
+    for name, values in {"x.npy": np.full((2, 3), np.nan), "y.npy": np.zeros(2, int)}.items():
+        np.save(tmp_path / name, values)
+    code, _, err = output("score", tmp_path / "x.npy", tmp_path / "y.npy", "--fail-above", "1")
+    assert code == 3
+    assert "the mean loss is nan, not at most 1" in err

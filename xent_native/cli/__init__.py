@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -193,7 +194,8 @@ def _show(options: argparse.Namespace, result: scoring.Score, title: str, *, wor
     _print(options, result.to_dict(), title, table(result, worst=worst))
     limit = options.fail_above
     if limit is not None and not result.mean_loss <= limit:
-        return fail(f"the mean loss is {result.mean_loss:.6g}, above {limit:g}", _EXIT_ABOVE)
+        relation = "not at most" if math.isnan(result.mean_loss) else "above"
+        return fail(f"the mean loss is {result.mean_loss:.6g}, {relation} {limit:g}", _EXIT_ABOVE)
     return 0
 
 

@@ -7,18 +7,23 @@ import contextlib
 import shutil
 import sys
 import time
+import unicodedata
 import warnings
 from collections.abc import Iterator
 from typing import TextIO
 
 __all__ = ["Progress", "fail", "print_line", "say", "warnings_said"]
 
+_UNSEEN = ("Cc", "Zl", "Zp")  # control characters and ends of lines
 _SECONDS = 0.2  # between two updates of the line
 
 
 def print_line(text: str, stream: TextIO) -> None:
-    """Prints a line with names of files, which may have characters that the stream has not."""
+    """Prints a line with names of files and groups: what the stream has not, or would move its cursor, is escaped."""
     encoding = stream.encoding or "utf-8"
+    text = "".join(
+        one.encode("unicode_escape").decode() if unicodedata.category(one) in _UNSEEN else one for one in text
+    )
     print(text.encode(encoding, "backslashreplace").decode(encoding), file=stream)
 
 

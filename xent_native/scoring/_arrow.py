@@ -14,9 +14,20 @@ import numpy as np
 from .._data_errors import DataError, DataTypeError
 from ._streams import Fault, Names
 
-__all__ = ["Selection", "check_types", "convert", "is_list", "is_text", "needed", "reading", "select"]
+__all__ = [
+    "Selection",
+    "check_types",
+    "convert",
+    "is_list",
+    "is_text",
+    "needed",
+    "reading",
+    "select",
+    "shortened",
+]
 
 _MOST_SHOWN = 12  # names of columns in an error
+_MOST_CHARACTERS = 300  # of pyarrow's words in an error
 
 
 def needed(what: str) -> Any:
@@ -49,7 +60,12 @@ def reading(name: str) -> Iterator[None]:
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0] or type(error).__name__
+    return shortened(str(error).partition("\n")[0]) or type(error).__name__
+
+
+def shortened(text: str) -> str:
+    """A text that may hold a value of any length, as far as an error shows it."""
+    return text if len(text) <= _MOST_CHARACTERS else f"{text[:_MOST_CHARACTERS]}..."
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ import numpy as np
 
 from .. import _options
 from .._data_errors import DataError
-from ._arrow import Selection, is_text, needed, reading, select
+from ._arrow import Selection, is_text, needed, reading, select, shortened
 from ._streams import Fault, Names
 from ._tables import Lost, Part, Table
 
@@ -174,10 +174,10 @@ def _row_error(path: str, text: str) -> DataError:
     """What pyarrow says of a bad line, with its row counted as everywhere here: from 0, after the names."""
     found = re.search(r"Row #(\d+): (.*)", text, re.DOTALL)
     if found is None:
-        return DataError(f"{path}: {text}")
+        return DataError(f"{path}: {shortened(text)}")
     column = re.match(r"In CSV column #(\d+)", text)
     where = f"column {column[1]}: " if column else ""
-    return DataError(f"{path}: row {int(found[1]) - 2}: {where}{found[2]}")
+    return DataError(f"{path}: row {int(found[1]) - 2}: {where}{shortened(found[2])}")
 
 
 def _parsed(array: Any, kind: Any, pattern: str) -> Any:
