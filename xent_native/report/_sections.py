@@ -106,7 +106,13 @@ def classes(score: Score, label: Label) -> Markup:
         row = [named(label(k), k), cell(count(c.support), c.support)]
         row += [cell(count(c.weight), c.weight)] if weighted else []
         row += [
-            cell([_charts.share_bar(share / longest if share > 0 else 0.0), percent(share, 1)], share),
+            cell(
+                [
+                    _charts.share_bar(share / longest if share > 0 else 0.0),
+                    element("span", percent(share, 1), class_="share"),
+                ],
+                share,
+            ),
             cell(number(c.mean_loss) if c.support else "–", c.mean_loss),
             cell(percent(c.accuracy), c.accuracy),
         ]
