@@ -86,7 +86,8 @@ static void xn_confidence_keys(const double *restrict confidence, int64_t n, int
         const int64_t low = near < 0.5 ? -1 : 0;
         const uint64_t bits = low ? xn_limb_bits(near) : xn_limb_bits(other) - 1; /* of 0, less 1: all ones */
         const int64_t octaves = (int64_t)(bits >> XN_KEY_SHIFT) - lowest;
-        const int64_t side = bits >> 63 != 0 || octaves < 0 ? 0 : octaves;
+        const int64_t most = octaves < XN_KEY_SIDE ? octaves : XN_KEY_SIDE - 1; /* more of NaN alone */
+        const int64_t side = bits >> 63 != 0 || most < 0 ? 0 : most;
         key[i] = (int32_t)(low ? side : 2 * XN_KEY_SIDE - 1 - side);
     }
 }

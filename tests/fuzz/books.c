@@ -10,7 +10,7 @@
 #include "fuzz.h"
 #include "xent.h"
 
-enum { MOST_ROWS = 60, MOST_CLASSES = 140, SECTIONS = 40 };
+enum { MOST_ROWS = 300, MOST_CLASSES = 140, SECTIONS = 40 };
 enum { LOSS, CONFIDENCE, BRIER, LABEL, BEST, RANK, WEIGHT, START, CUT, PROBABILITY, BOOK, ARRAYS };
 
 static field arrays[ARRAYS];
