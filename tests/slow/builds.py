@@ -35,7 +35,7 @@ def tool(*names: str, package: str | None = None) -> str:
 def c_tests(*left_out: str) -> list[str]:
     """The programs of tests/c, as CMakeLists.txt names them."""
     text = (ROOT / "CMakeLists.txt").read_text(encoding="utf-8")
-    return [name for name in re.findall(r"add_executable\((xent_test_\w+)", text) if name not in left_out]
+    return [name for name in re.findall(r"add_executable\(\s*(xent_test_\w+)", text) if name not in left_out]
 
 
 def of_c_test(name: str) -> str:
