@@ -4,14 +4,14 @@
 #define XN_TEST_BINARY_H
 
 #include "kernels.h"
-#include "xent.h"
+#include "truth.h"
 
 /* The same kernel of some instruction sets, best first. */
 typedef struct {
     const char *name;
     const char *const *isas;
     int count;
-    xn_kernel *kernel[3];
+    xn_kernel *kernel[MOST_ISAS];
 } kernel_set;
 
 /* Draws a tile of so many rows and classes, runs it, and checks results, bits, and one row alone. */

@@ -13,8 +13,6 @@ enum { LOSS = PLANES, LSE, OUTPUTS };
 
 typedef enum { NO_TARGETS, LABELS, DENSE } target_kind;
 
-enum { MOST_ISAS = 3 };
-
 typedef struct {
     /* what is asked for */
     const char *kernel;

@@ -65,6 +65,8 @@ expected stored(expected e, xn_dtype dtype);
 /* Whether a result is what is expected. *ratio gets its error as a fraction of the bound. */
 int is_expected(double got, expected e, xn_dtype dtype, int fused, double *ratio);
 
+enum { MOST_ISAS = 3 }; /* that a build has */
+
 /* Whether an instruction set has a fused multiply-add: all have but the baseline of CPUs that may lack it. */
 int is_fused(const char *isa);
 
