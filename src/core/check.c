@@ -32,6 +32,10 @@ static size_t alignment_of(int size) {
     return size == sizeof(double) ? _Alignof(double) : (size_t)size;
 }
 
+int xn_is_there(const void *data, int size) {
+    return data && is_aligned(data, alignment_of(size));
+}
+
 static int is_array(const xn_problem *p, const xn_array *a, int size, int written) {
     if (!a->data) return 1;
     return is_aligned(a->data, alignment_of(size)) && is_stride(a->outer, p->outer, written) &&

@@ -70,6 +70,7 @@ xn_dtype xn_real(xn_dtype dtype);    /* that a problem is computed in: XN_FLOAT6
 /* check.c: whether a problem is what all operations ask for, labels aside; and parts of what some ask for besides:
  * targets and no outputs but loss and derivatives, an epsilon to clip by, the options of focal losses. */
 int xn_is_problem(const xn_problem *p);
+int xn_is_there(const void *data, int size); /* and has the alignment of a type of that size */
 int xn_is_loss_alone(const xn_problem *p);
 int xn_is_clip(const xn_problem *p);
 int xn_is_focal(const xn_problem *p);

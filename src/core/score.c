@@ -51,7 +51,8 @@ static int can_be_scored(const xn_problem *p, const xn_row_scores *to) {
     if (p->inner != 1 || !p->classes_last || p->classes > INT32_MAX) return 0;
     if (p->sample_weight.data || p->class_weight || p->label_smoothing != 0 || p->loss.data || p->as_given) return 0;
     if (p->grad.data || p->hess.data || p->without_loss || p->label_classes != 0) return 0;
-    return to->loss && to->confidence && to->brier && to->label && to->best && to->rank;
+    return to && xn_is_there(to->loss, 8) && xn_is_there(to->confidence, 8) && xn_is_there(to->brier, 8) &&
+           xn_is_there(to->label, 4) && xn_is_there(to->best, 4) && xn_is_there(to->rank, 4);
 }
 
 xn_status xn_score(xn_problem *p, int from_logits, const xn_row_scores *to) {

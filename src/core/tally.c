@@ -333,6 +333,14 @@ static void enter_part(void *context, int64_t job, xn_worker *worker) {
     if (job == 0 && c->e->entered) *c->e->entered = seen;
 }
 
+static int is_there(const xn_entries *e, const int64_t *data) {
+    const xn_row_scores *s = e ? e->scores : NULL;
+    return s && e->rows >= 0 && xn_is_there(data, 8) && xn_is_there(s->loss, 8) && xn_is_there(s->confidence, 8) &&
+           xn_is_there(s->brier, 8) && xn_is_there(s->label, 4) && xn_is_there(s->best, 4) && xn_is_there(s->rank, 4) &&
+           xn_is_there(e->start, 4) && xn_is_there(e->cut, 8) && (!e->weight || xn_is_there(e->weight, 8)) &&
+           (!e->probability || xn_is_there(e->probability, e->probability_is_double ? 8 : 4));
+}
+
 /* Whether every index that the rows lead to is in the book. */
 static int fits(const xn_entries *e) {
     const xn_book_shape *s = &e->shape;
@@ -352,7 +360,7 @@ static int fits(const xn_entries *e) {
 }
 
 xn_status xn_enter(const xn_entries *e, int64_t *data) {
-    if (!fits(e)) return XN_BAD_ARGUMENT;
+    if (!is_there(e, data) || !fits(e)) return XN_BAD_ARGUMENT;
     entry_context c = {e, open_book(&e->shape, data), xn_kernels()};
     const int64_t class_jobs = e->shape.class_bins > 0 ? (e->shape.classes + CLASS_JOB - 1) / CLASS_JOB : 0;
     const xn_work work = {PARTS + class_jobs, 4 * e->rows, e->n_threads,

@@ -262,7 +262,7 @@ XN_INLINE void XN_T(score_group)(int logits, const int64_t *restrict labels, con
         for (int i = 0; i < XN_LANES; i++) {
             const real x = group[c * XN_LANES + i];
             max[i] = x > max[i] ? x : max[i];
-            min[i] = logits || x >= min[i] ? min[i] : x;
+            if (!logits) min[i] = x < min[i] ? x : min[i]; /* NaN is no less */
             found[i] |= -(ireal)((ireal)c == label[i]) & XN_T(to_bits)(x);
         }
     }

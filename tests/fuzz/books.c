@@ -283,7 +283,7 @@ static void enter(int64_t from, int64_t rows) {
 /* What makes no sense; of a row that can be told to be so. */
 static int spoil(rng *r) {
     xn_book_shape *s = &e.shape;
-    const int64_t row = rng_int(r, 0, e.rows - !!e.rows), choice = rng_int(r, e.rows > 0 ? 0 : 3, 9);
+    const int64_t row = rng_int(r, 0, e.rows - !!e.rows), choice = rng_int(r, e.rows > 0 ? 0 : 3, 13);
     const int32_t beyond = (int32_t)(rng_chance(r, 50) ? s->classes : rng_int(r, s->classes, INT32_MAX));
     static double bad[] = {0, -0.0, -1, NAN, INFINITY, -INFINITY, -5e-324};
     int32_t *start = (int32_t *)arrays[START].origin + rng_int(r, 0, XN_CONFIDENCE_KEYS - 1);
@@ -305,6 +305,10 @@ static int spoil(rng *r) {
         case 6: s->ranks = rng_int(r, -9, -1); break;
         case 7: s->class_bins = rng_int(r, -9, -1); break;
         case 8: s->weighted = !s->weighted; break;
+        case 9: e.rows = rng_int(r, -9, -1); break;
+        case 10: scores.rank = NULL; break;
+        case 11: scores.loss = (double *)((char *)scores.loss + rng_int(r, 1, 7)); break;
+        case 12: e.cut = (const double *)((const char *)e.cut + 4); break;
         default: e.probability = NULL; s->class_bins = rng_int(r, 1, 9);
     }
     return 1;
@@ -314,6 +318,8 @@ static void check_refusal(rng *r) {
     if (!spoil(r)) return;
     memset(arrays[BOOK].data, UNTOUCHED, arrays[BOOK].bytes);
     if (xn_enter(&e, (int64_t *)arrays[BOOK].origin) != XN_BAD_ARGUMENT) fail("what makes no sense is entered");
+    if (xn_enter(NULL, (int64_t *)arrays[BOOK].origin) != XN_BAD_ARGUMENT) fail("NULL is entered");
+    if (xn_enter(&e, NULL) != XN_BAD_ARGUMENT) fail("NULL is a book");
     if (!field_untouched(arrays + BOOK)) fail("something was written in spite of a bad argument");
 }
 

@@ -157,7 +157,7 @@ static void check_all(rng *r) {
 /* What cannot be scored: nothing of it is read or written. */
 static void spoil(rng *r, xn_problem *p, xn_row_scores *s) {
     static double number = 1;
-    switch (rng_int(r, 0, 17)) {
+    switch (rng_int(r, 0, 18)) {
         case 0: p->inner = rng_int(r, 2, 9); break;
         case 1: p->classes_last = 0; break;
         case 2: p->sample_weight = (xn_row_array){&number, XN_FLOAT64, 0, 0}; break;
@@ -175,6 +175,7 @@ static void spoil(rng *r, xn_problem *p, xn_row_scores *s) {
         case 14: p->classes = rng_chance(r, 50) ? INT64_MAX : rng_int(r, -5, 0); break;
         case 15: p->outer = rng_chance(r, 50) ? INT64_MIN : -1; break;
         case 16: p->label_classes = rng_int(r, 1, 9); break;
+        case 17: s->rank = (int32_t *)((char *)s->rank + rng_int(r, 1, 3)); break;
         default: *(rng_chance(r, 50) ? &s->loss : &s->brier) = NULL; break;
     }
 }
