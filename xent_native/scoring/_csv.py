@@ -23,7 +23,7 @@ _BLOCK = 1 << 20  # bytes that are parsed at a time; a line must fit
 _NULLS = ["", "null", "NULL", "NA", "N/A", "#N/A"]  # NaN is a number here
 _NUMBER = r"^\s*[+-]?((\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?|inf|Inf|nan|NaN|infinity)\s*$"
 _INTEGER = r"^\s*[+-]?\d{1,18}\s*$"
-_WHOLE = re.compile(r"\s*[+-]?[0-9]{1,99}\s*")
+_WHOLE = r"\s*[+-]?[0-9]{1,99}\s*"
 
 
 class CsvTable(Table):
@@ -190,7 +190,7 @@ def _parsed(array: Any, kind: Any, pattern: str) -> Any:
 
 def _integer(text: str | None) -> int | None:
     """The integer of 64 bits that a text says, or None."""
-    if text is None or not _WHOLE.fullmatch(text):
+    if text is None or not re.fullmatch(_WHOLE, text):
         return None
     value = int(text)
     return value if -(2**63) <= value < 2**63 else None
