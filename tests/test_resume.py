@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 from tables import ROLES, Data, figures, write
 
-from xent_native import scoring
+from xent_native import LossAccumulator, scoring
+from xent_native.scoring import _resume
 
 DATA = Data.random(1000)
 
@@ -135,6 +136,38 @@ def test_ctrl_c_leaves_a_state_that_goes_on(tmp_path, files, n_threads):
     rows = json.loads(state.read_text())["rows"]
     assert rows == 500 if n_threads == 1 else 500 <= rows < 1000
     assert scoring.score(*files, state=state) == scoring.score(*files)
+
+
+@pytest.mark.parametrize("n_threads", [1, 2, 4])
+def test_ctrl_c_in_the_middle_of_entering_and_folding(tmp_path, files, monkeypatch, n_threads):
+    """Neither is cut in two: the state has whole chunks, each once."""
+    state, merge, add = tmp_path / "state.json", LossAccumulator._merge, LossAccumulator._add
+    calls = {"merge": 0, "add": 0}
+
+    def interrupting(name, call, at):
+        def called(self, *arguments):
+            calls[name] += 1
+            if calls[name] == at:
+                os.kill(os.getpid(), signal.SIGINT)
+            call(self, *arguments)
+            if calls[name] == at:
+                os.kill(os.getpid(), signal.SIGINT)
+
+        return called
+
+    monkeypatch.setattr(LossAccumulator, "_merge", interrupting("merge", merge, 1))
+    monkeypatch.setattr(LossAccumulator, "_add", interrupting("add", add, 20))
+    monkeypatch.setattr(_resume, "_SECONDS", 0.0)
+    stops = 0
+    for _ in range(10):
+        try:
+            result = scoring.score(*files, state=state, chunk_rows=10, n_threads=n_threads)
+        except KeyboardInterrupt:
+            stops += 1
+        else:
+            break
+    assert stops >= 1
+    assert result == scoring.score(*files)
 
 
 @pytest.mark.parametrize("n_threads", [1, 2, 8])

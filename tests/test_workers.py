@@ -21,12 +21,14 @@ class PlannedError(Exception):
 class Pass:
     """Chunks are numbers; preparing them takes a random time, so that their order is lost."""
 
-    def __init__(self, count: int, chunks: int = 60, bad: tuple[int, ...] = (), **where) -> None:
+    def __init__(
+        self, count: int, chunks: int = 60, bad: tuple[int, ...] = (), *, apart: bool = False, **where
+    ) -> None:
         self.bad, self.where = bad, where
         self.entered: list[int] = []
         self.threads: set[int] = set()
         self.chunks = chunks
-        self.workers = Workers(self.taken(), self.prepare, self.enter, count)
+        self.workers = Workers(self.taken(), self.prepare, self.enter, count, apart=apart)
 
     def taken(self):
         for i in range(self.chunks):
@@ -56,6 +58,15 @@ def test_every_chunk_is_entered_once(count):
     assert one.workers.is_whole
     assert not one.workers.has_failed
     assert (threading.get_ident() in one.threads) == (count == 1)
+
+
+def test_one_thread_apart():
+    """It does nothing before the caller has seen what it did last."""
+    one = Pass(1, apart=True)
+    for seen, _ in enumerate(one.workers.results(), 1):
+        assert one.entered == list(range(seen))
+    assert threading.get_ident() not in one.threads
+    assert seen == 60
 
 
 @pytest.mark.parametrize("count", COUNTS)

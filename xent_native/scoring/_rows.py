@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import queue
+import threading
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
@@ -58,6 +59,7 @@ class Shares:
         most = _MOST_BYTES // first._shape("weights" in roles).nbytes
         self._most = 1 if "groups" in roles else max(1, min(threads, most))
         self._others: list[LossAccumulator] = []
+        self._folding = threading.Lock()
         self._free = self._all_free()
 
     def _all_free(self) -> queue.LifoQueue[LossAccumulator | None]:
@@ -78,12 +80,21 @@ class Shares:
             self._free.put(share)
 
     def total(self) -> LossAccumulator:
-        """The first accumulator with all rows; not while rows are entered."""
-        for share in self._others:
-            self._first._merge(share)
-        self._others.clear()
-        self._free = self._all_free()
-        return self._first
+        """The first accumulator with all rows; not while rows are entered.
+
+        A thread of its own folds the shares: Ctrl-C, which is raised in the main one, must not stop it half-way.
+        """
+        thread = threading.Thread(target=self._fold, name="xent-native-fold", daemon=True)
+        thread.start()
+        thread.join()
+        with self._folding:  # where an earlier call was left, its thread may still be at it
+            return self._first
+
+    def _fold(self) -> None:
+        with self._folding:
+            while self._others:
+                self._first._merge(self._others.pop())
+            self._free = self._all_free()
 
 
 def ready(

@@ -290,7 +290,8 @@ class Run:
                 self._done += one.rows
 
         chunks, shown = self.inputs.chunks(plan.rows, self._done), self._done
-        workers = Workers(chunks, prepare, enter, plan.workers, plan.threads)
+        keeps = self._state is not None  # then what was entered must be whole after Ctrl-C, too
+        workers = Workers(chunks, prepare, enter, plan.workers, plan.threads, apart=keeps)
         try:
             with contextlib.closing(workers.results()) as results:
                 for one in results:
@@ -302,13 +303,13 @@ class Run:
                                 self._state.write(shares.total(), self._done)
                     shown += one.rows
                     self._progress(shown, self.inputs.rows)
+            shares.total()
             self.inputs.check_unchanged()
         except BaseException:
             # What was read so far is not lost; unless the files are not what they were.
             if self._state is not None and workers.is_whole and self._is_unchanged():
                 self._state.write(shares.total(), self._done)
             raise
-        shares.total()
         if self._state is not None:
             self._state.write(self.accumulator, self._done, complete=True)
 

@@ -37,9 +37,11 @@ class Workers(Generic[_Chunk, _Result]):
     enter : callable
         Of a result: keeps it.
     count : int
-        How many threads; with 1 the caller's own does everything.
+        How many threads; with 1 the caller's own does everything, unless `apart`.
     inner : int
         How many threads `prepare` may use.
+    apart : bool
+        Whether one thread, too, shall not be the caller's: Ctrl-C is raised in the main thread, wherever that is.
     """
 
     def __init__(
@@ -49,9 +51,11 @@ class Workers(Generic[_Chunk, _Result]):
         enter: Callable[[_Result], None],
         count: int,
         inner: int = 1,
+        *,
+        apart: bool = False,
     ) -> None:
         self._chunks, self._prepare, self._enter = chunks, prepare, enter
-        self._count, self._inner = count, inner
+        self._count, self._inner, self._apart = count, inner, apart
         self._taking = threading.Lock()
         self._taken = 0  # under the lock above, as is the next
         self._stopped = False
@@ -59,7 +63,9 @@ class Workers(Generic[_Chunk, _Result]):
         self._prepared = self._entered = 0  # under the condition, as are the next two
         self._failed: int | None = None  # the first chunk that has failed
         self._error: BaseException | None = None
-        self._ahead = threading.Semaphore(_AHEAD * count)  # chunks whose results nobody has seen yet
+        self._ahead = threading.Semaphore(
+            _AHEAD * count if count > 1 else 1
+        )  # chunks whose results nobody has seen
         self._results: queue.SimpleQueue[_Result | None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._broken = False
@@ -76,7 +82,7 @@ class Workers(Generic[_Chunk, _Result]):
 
     def results(self) -> Generator[_Result, None, None]:
         """What was entered, in about the order of the chunks. To be called once, and to be run to its end or closed."""
-        if self._count == 1:
+        if self._count == 1 and not self._apart:
             yield from self._alone()
             return
         names = (f"xent-native-{i}" for i in range(self._count))
