@@ -212,7 +212,7 @@ class TableStream:
                 raise DataError(
                     f"{path}: {batch.num_rows} rows from row {part.first} on, where the file says {part.rows}"
                 )
-            return convert(batch, self._selection, self._names, self._classes)
+            return self._table.convert(batch, self._selection, self._names, self._classes)
 
     def _walk(self) -> Iterator[tuple[str, Part | Whole | Lost]]:
         skip = self._skip
